@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# Shared by the scripts beside it: sourced, never run.
+# SPDX-License-Identifier: GPL-3.0-or-later
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+state=$root/.local
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/durable.temporal
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# apt_install PACKAGE... : only what is missing, and only where we may.
+apt_install() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if ! have apt-get || ! is_root; then
+    die "these packages are missing: ${missing[*]}. Install them (on Debian or Ubuntu as root: apt-get install ${missing[*]}) and run this again."
+  fi
+  say "Installing ${missing[*]} (about half a minute)"
+  apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
+}
