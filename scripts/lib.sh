@@ -29,3 +29,16 @@ apt_install() {
   apt-get -qq update
   DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
 }
+
+# The VM of `make up`. Another name or other ports: set these variables for every make command.
+vm=${DURABLE_VM:-durable-vm}
+api_port=${DURABLE_API_PORT:-8000}
+ui_port=${DURABLE_UI_PORT:-8088}
+inventory=$root/inventories/local
+
+playbook() { # playbook NAME [ARG...]: runs one of the collection's playbooks on the VM of `make up`; keeps its log
+  local name=$1
+  shift
+  mkdir -p "$state/logs"
+  (cd "$root" && PATH="$state/venv/bin:$PATH" ANSIBLE_LOG_PATH="$state/logs/$name.log" ansible-playbook -i "$inventory" "playbooks/$name.yml" "$@")
+}

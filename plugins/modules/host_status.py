@@ -1,0 +1,341 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks at containers, systemd units, PM2 processes, URLs and disks of a host in one pass."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_status
+short_description: Report what runs on a host and whether it is healthy
+version_added: 0.1.0
+description:
+  - Looks at containers, systemd units, PM2 processes, URLs and file systems in one pass and reports one check for each.
+  - It never changes anything and never fails because something is unhealthy; RV(checks) says so.
+author:
+  - The durable.temporal contributors (@durable-temporal)
+extends_documentation_fragment:
+  - durable.temporal.attributes
+attributes:
+  diff_mode:
+    support: none
+    details: Nothing is ever changed.
+options:
+  containers:
+    description: Names of containers that must run and be healthy.
+    type: list
+    elements: str
+    default: []
+  services:
+    description: Names of systemd units that must be active.
+    type: list
+    elements: str
+    default: []
+  applications:
+    description: PM2 applications whose processes must be online.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the application.
+        type: str
+        required: true
+      home:
+        description: The C(PM2_HOME) of its daemon.
+        type: path
+        required: true
+      user:
+        description: The user that the daemon runs as.
+        type: str
+        required: true
+      processes:
+        description: Process names and how many instances each must have.
+        type: dict
+        default: {}
+  urls:
+    description: URLs that must answer.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      component:
+        description: The component that answers.
+        type: str
+        required: true
+      url:
+        description: The URL.
+        type: str
+        required: true
+      status:
+        description: The HTTP status that is expected.
+        type: int
+        default: 200
+      timeout_seconds:
+        description: How long to wait for the answer.
+        type: int
+        default: 5
+  paths:
+    description: Paths whose file systems must have room.
+    type: list
+    elements: path
+    default: []
+  free_percent:
+    description: A file system with less free room than this is degraded, with less than a quarter of it failed.
+    type: int
+    default: 20
+"""
+
+EXAMPLES = r"""
+- name: Look at what runs on the host
+  durable.temporal.host_status:
+    containers: [temporal-postgres, temporal-server]
+    services: [nginx]
+    urls:
+      - component: temporal-ui
+        url: http://127.0.0.1:8080/healthz
+"""
+
+RETURN = r"""
+checks:
+  description: One row for each thing that was looked at.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    component:
+      description: What was looked at.
+      type: str
+    name:
+      description: Which property of it.
+      type: str
+    status:
+      description: V(healthy), V(degraded) or V(failed).
+      type: str
+    found:
+      description: What was found.
+      type: str
+    expected:
+      description: What was expected.
+      type: str
+    message:
+      description: What to do next; empty when healthy.
+      type: str
+"""
+
+import json
+import os
+import shutil
+import typing as t
+import urllib.error
+import urllib.request
+from datetime import datetime, timezone
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
+
+
+def container_checks(names: t.Sequence[str], inspected: t.Sequence[t.Mapping[str, t.Any]]) -> list[Check]:
+    """One check a container.
+
+    :param inspected: what ``docker inspect`` printed, parsed.
+    """
+    present = {str(c["Name"]).lstrip("/"): c for c in inspected}
+    checks: list[Check] = []
+    for name in names:
+        if name not in present:
+            checks.append(
+                Check(
+                    name,
+                    "container",
+                    "failed",
+                    "absent",
+                    "running",
+                    f"Run site.yml; look at: docker ps -a --filter name={name}",
+                )
+            )
+            continue
+        state: t.Mapping[str, t.Any] = present[name].get("State", {})
+        health = str((state.get("Health") or {}).get("Status") or "")
+        restarts = int(present[name].get("RestartCount", 0))
+        image = str(present[name].get("Config", {}).get("Image", ""))
+        since = str(state.get("StartedAt", ""))[:19].replace("T", " ")
+        found = (
+            f"{state.get('Status')}{', ' + health if health else ''}, {image}, since {since} UTC, {restarts} restarts"
+        )
+        status: Status = "healthy"
+        message = ""
+        if state.get("Status") != "running" or health == "unhealthy":
+            status, message = "failed", f"Look at: docker logs --tail 50 {name}"
+        elif health == "starting":
+            status, message = "degraded", "It has just started; ask again in some seconds."
+        checks.append(Check(name, "container", status, found, "running, healthy", message))
+    return checks
+
+
+def service_checks(states: t.Mapping[str, str]) -> list[Check]:
+    """One check a systemd unit; ``states`` maps the unit to its ActiveState."""
+    return [
+        Check(
+            name,
+            "service",
+            "healthy" if state == "active" else "failed",
+            state,
+            "active",
+            "" if state == "active" else f"Look at: journalctl -u {name} -n 50",
+        )
+        for name, state in states.items()
+    ]
+
+
+def process_checks(
+    application: str, wanted: t.Mapping[str, int], jlist: t.Sequence[t.Mapping[str, t.Any]], now_ms: float
+) -> list[Check]:
+    """One check a PM2 process name: instances online, restarts, the youngest instance's age."""
+    checks: list[Check] = []
+    for name, instances in wanted.items():
+        rows = [p for p in jlist if p.get("name") == name]
+        online = [p for p in rows if p.get("pm2_env", {}).get("status") == "online"]
+        restarts = sum(int(p.get("pm2_env", {}).get("restart_time", 0)) for p in rows)
+        youngest = (
+            min((now_ms - float(p.get("pm2_env", {}).get("pm_uptime", now_ms)) for p in online), default=0.0) / 1000
+        )
+        found = f"{len(online)} of {len(rows)} online, {restarts} restarts, up {youngest:.0f} s"
+        status: Status = "healthy" if len(online) >= int(instances) else ("degraded" if online else "failed")
+        message = (
+            ""
+            if status == "healthy"
+            else f"Look at: tail /var/log/pm2/{application}*.log; deploy.yml starts what is missing."
+        )
+        checks.append(Check(application, name, status, found, f"{instances} online", message))
+    return checks
+
+
+def disk_check(path: str, total: int, free: int, free_percent: int) -> Check:
+    """Room on the file system of ``path``; sizes in bytes."""
+    percent = 100 * free / total if total else 0.0
+    status: Status = "healthy" if percent >= free_percent else ("degraded" if percent >= free_percent / 4 else "failed")
+    message = (
+        ""
+        if status == "healthy"
+        else f"Make room below {path} or enlarge its file system: PostgreSQL stops when it is full."
+    )
+    return Check(
+        "host",
+        f"room at {path}",
+        status,
+        f"{percent:.0f} % of {total / 2**30:.0f} GiB free",
+        f"at least {free_percent} %",
+        message,
+    )
+
+
+def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            found, code = f"HTTP {response.status}", response.status
+    except urllib.error.HTTPError as error:
+        body = error.read(200).decode(errors="replace")
+        found, code = f"HTTP {error.code} {body}".strip(), error.code
+    except (OSError, ValueError) as error:
+        found, code = str(getattr(error, "reason", error)), 0
+    healthy = code == expected
+    return Check(
+        component,
+        url,
+        "healthy" if healthy else "failed",
+        found,
+        f"HTTP {expected}",
+        "" if healthy else f"Try: curl -i {url}",
+    )
+
+
+def _inspect(module: AnsibleModule, names: t.Sequence[str]) -> list[t.Mapping[str, t.Any]]:
+    docker = shutil.which("docker")
+    if not names or docker is None:
+        return []
+    # A missing name makes docker exit 1, yet it prints the others.
+    _rc, out, _err = module.run_command([docker, "container", "inspect", *names])
+    return t.cast("list[t.Mapping[str, t.Any]]", json.loads(out or "[]"))
+
+
+def _unit_states(module: AnsibleModule, names: t.Sequence[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    _rc, out, _err = module.run_command(["systemctl", "is-active", *names])
+    return dict(zip(names, [*out.split(), *["unknown"] * len(names)]))
+
+
+def _jlist(module: AnsibleModule, home: str, user: str) -> list[t.Mapping[str, t.Any]]:
+    # Asking PM2 without a daemon would start one outside of its unit.
+    if not os.path.exists(os.path.join(home, "rpc.sock")):
+        return []
+    command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", "-i"]
+    command += [
+        f"PM2_HOME={home}",
+        f"HOME={os.path.dirname(home)}",
+        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "/opt/pm2/bin/pm2",
+        "jlist",
+        "--silent",
+    ]
+    _rc, out, _err = module.run_command(command, cwd="/")
+    start = out.find("[")
+    try:
+        return t.cast("list[t.Mapping[str, t.Any]]", json.loads(out[start:])) if start >= 0 else []
+    except ValueError:
+        return []
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "containers": {"type": "list", "elements": "str", "default": []},
+            "services": {"type": "list", "elements": "str", "default": []},
+            "applications": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "home": {"type": "path", "required": True},
+                    "user": {"type": "str", "required": True},
+                    "processes": {"type": "dict", "default": {}},
+                },
+            },
+            "urls": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "component": {"type": "str", "required": True},
+                    "url": {"type": "str", "required": True},
+                    "status": {"type": "int", "default": 200},
+                    "timeout_seconds": {"type": "int", "default": 5},
+                },
+            },
+            "paths": {"type": "list", "elements": "path", "default": []},
+            "free_percent": {"type": "int", "default": 20},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    now_ms = datetime.now(timezone.utc).timestamp() * 1000
+    checks = container_checks(options["containers"], _inspect(module, options["containers"]))
+    checks += service_checks(_unit_states(module, options["services"]))
+    for application in options["applications"]:
+        wanted = {str(name): int(count) for name, count in application["processes"].items()}
+        checks += process_checks(
+            application["name"], wanted, _jlist(module, application["home"], application["user"]), now_ms
+        )
+    checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
+    for path in options["paths"]:
+        if os.path.exists(path):
+            usage = shutil.disk_usage(path)
+            checks.append(disk_check(path, usage.total, usage.free, options["free_percent"]))
+    module.exit_json(changed=False, checks=[check.as_dict() for check in checks])
+
+
+if __name__ == "__main__":
+    main()
