@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""directory_contents, run for real on directories of the test."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import typing as t
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.durable.temporal.plugins.modules import directory_contents
+from hypothesis import given
+from hypothesis import strategies as st
+
+Result = dict[str, t.Any]
+
+
+def call(*, check: bool = False, **options: t.Any) -> Result:
+    """Run the module as Ansible would and return its result."""
+    out = io.StringIO()
+    with (
+        patch_module_args({**options, "_ansible_check_mode": check}),
+        contextlib.redirect_stdout(out),
+        mock.patch.object(basic.AnsibleModule, "log"),
+        pytest.raises(SystemExit),
+    ):
+        directory_contents.main()
+    result: Result = json.loads(out.getvalue())
+    return result
+
+
+def names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_writes_what_is_missing_and_then_nothing(tmp_path: Path) -> None:
+    wanted = [{"path": str(tmp_path), "files": {"a.conf": "one\n"}, "file_mode": "0640"}]
+    first = call(directories=wanted)
+    assert first["changed"]
+    assert (tmp_path / "a.conf").read_text() == "one\n"
+    assert (tmp_path / "a.conf").stat().st_mode & 0o7777 == 0o640
+    assert not call(directories=wanted)["changed"]
+
+
+def test_check_mode_predicts_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("x")
+    wanted = [{"path": str(tmp_path), "files": {"a": "1"}, "prune": ["*"]}]
+    predicted = call(check=True, directories=wanted)
+    assert predicted["changed"]
+    assert names(tmp_path) == ["old"]
+    done = call(directories=wanted)
+    assert done["diff"] == predicted["diff"]
+    assert done["changes"] == predicted["changes"]
+    assert names(tmp_path) == ["a"]
+
+
+def test_check_mode_on_a_bare_host(tmp_path: Path) -> None:
+    bare = tmp_path / "nothing" / "here"
+    result = call(
+        check=True,
+        directories=[
+            {"path": str(bare), "create": True, "owner": "nobody-of-this-name", "files": {"a": "1"}},
+            {"path": str(bare / "deeper"), "files": {"b": "2"}, "prune": ["*"]},
+        ],
+        apply_command=["true"],
+        stamp=str(bare / "stamp"),
+        watch=[str(bare / "certificate.pem")],
+    )
+    assert result["changed"]
+    assert not bare.exists()
+
+
+def test_removes_only_what_prune_names(tmp_path: Path) -> None:
+    for name in ("mine.conf", "stray.conf", "notes.txt", "kept.conf"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link.conf").symlink_to("stray.conf")
+    (tmp_path / "directory.conf").mkdir()
+    call(directories=[{"path": str(tmp_path), "files": {"mine.conf": ""}, "prune": ["*.conf"], "keep": ["kept.*"]}])
+    assert names(tmp_path) == ["directory.conf", "kept.conf", "mine.conf", "notes.txt"]
+
+
+def test_makes_directories_with_their_permissions(tmp_path: Path) -> None:
+    secret = tmp_path / "secrets" / "temporal"
+    wanted = [
+        {"path": str(secret.parent), "create": True, "mode": "0700"},
+        {"path": str(secret), "create": True, "mode": "0500", "file_mode": "0400", "files": {"password": "p"}},
+    ]
+    call(directories=wanted)
+    assert secret.parent.stat().st_mode & 0o7777 == 0o700
+    assert secret.stat().st_mode & 0o7777 == 0o500
+    assert (secret / "password").stat().st_mode & 0o7777 == 0o400
+    assert not call(directories=wanted)["changed"]
+    (secret / "password").chmod(0o644)
+    assert call(directories=wanted)["changes"] == [
+        {"name": str(secret / "password"), "action": "update", "fields": ["mode"]}
+    ]
+
+
+def test_a_refused_file_is_put_back(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("good\n")
+    (tmp_path / "stray.conf").symlink_to("/nowhere")
+    stamp = tmp_path / "stamp"
+    options: Result = {
+        "directories": [{"path": str(tmp_path), "files": {"a.conf": "bad\n", "new.conf": "x"}, "prune": ["*.conf"]}],
+        "test_command": ["sh", "-c", f"echo 'line 1: unknown' >&2; ! grep -q bad {tmp_path}/a.conf"],
+        "apply_command": ["touch", str(tmp_path / "applied")],
+        "stamp": str(stamp),
+    }
+    failed = call(**options)
+    assert failed["failed"]
+    assert "line 1: unknown" in failed["msg"]
+    assert (tmp_path / "a.conf").read_text() == "good\n"
+    assert names(tmp_path) == ["a.conf", "stray.conf"]
+    # Fixed, and it goes through.
+    options["directories"][0]["files"]["a.conf"] = "better\n"
+    assert call(**options)["applied"]
+    assert names(tmp_path) == ["a.conf", "applied", "new.conf", "stamp"]
+    assert not call(**options)["changed"]
+
+
+def test_an_interrupted_run_is_made_good(tmp_path: Path) -> None:
+    options: Result = {
+        "directories": [{"path": str(tmp_path / "conf.d"), "create": True, "files": {"a.conf": "1"}}],
+        "apply_command": ["false"],
+        "stamp": str(tmp_path / "stamp"),
+    }
+    assert "could not be put to use" in call(**options)["msg"]
+    options["apply_command"] = ["true"]
+    assert call(check=True, **options)["applied"]
+    assert call(**options)["applied"]
+    assert not call(**options)["changed"]
+
+
+def test_a_renewed_certificate_is_applied(tmp_path: Path) -> None:
+    certificate = tmp_path / "site.pem"
+    certificate.write_text("old")
+    options: Result = {
+        "directories": [{"path": str(tmp_path), "files": {"a.conf": "1"}}],
+        "apply_command": ["true"],
+        "stamp": str(tmp_path / "stamp"),
+        "watch": [str(certificate)],
+    }
+    call(**options)
+    assert not call(**options)["changed"]
+    certificate.write_text("new")
+    assert call(**options)["applied"]
+
+
+@pytest.mark.parametrize(
+    ("directory", "message"),
+    [
+        ({"files": {"../escape": ""}}, "is not a file name"),
+        ({"files": {"taken": ""}}, "is a directory, expected a file"),
+        ({"files": {"a": ""}, "file_mode": "rw-r--r--"}, "is not an octal mode"),
+        ({"files": {"a": ""}, "owner": "nobody-of-this-name"}, "there is no user nobody-of-this-name"),
+    ],
+)
+def test_says_what_stands_in_the_way(tmp_path: Path, directory: Result, message: str) -> None:
+    (tmp_path / "taken").mkdir()
+    failed = call(directories=[{"path": str(tmp_path), **directory}])
+    assert message in failed["msg"]
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    failed = call(directories=[{"path": str(tmp_path / "gone"), "files": {"a": ""}}])
+    assert f"{tmp_path / 'gone'} is not there" in failed["msg"]
+
+
+@given(
+    before=st.dictionaries(st.sampled_from("abcdef"), st.text(max_size=5)),
+    wanted=st.dictionaries(st.sampled_from("abcdef"), st.text(max_size=5)),
+)
+def test_twice_is_once(
+    tmp_path_factory: pytest.TempPathFactory, before: dict[str, str], wanted: dict[str, str]
+) -> None:
+    path = tmp_path_factory.mktemp("contents")
+    for name, content in before.items():
+        (path / name).write_bytes(content.encode())
+    options: Result = {"directories": [{"path": str(path), "files": wanted, "prune": ["*"]}]}
+    call(**options)
+    assert {p.name: p.read_bytes().decode() for p in path.iterdir()} == wanted
+    assert not call(**options)["changed"]
