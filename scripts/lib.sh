@@ -30,8 +30,11 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
 }
 
-# The VM of `make up`. Another name or other ports: set these variables for every make command.
+# The VM of `make up` and what is written about it. To have a second one: set these variables for every make command.
+run_dir=${DURABLE_RUN_DIR:-$state}
+export DURABLE_RUN_DIR=$run_dir
 vm=${DURABLE_VM:-durable-vm}
+export DURABLE_VM=$vm
 api_port=${DURABLE_API_PORT:-8000}
 ui_port=${DURABLE_UI_PORT:-8088}
 inventory=$root/inventories/local
@@ -39,6 +42,6 @@ inventory=$root/inventories/local
 playbook() { # playbook NAME [ARG...]: runs one of the collection's playbooks on the VM of `make up`; keeps its log
   local name=$1
   shift
-  mkdir -p "$state/logs"
-  (cd "$root" && PATH="$state/venv/bin:$PATH" ANSIBLE_LOG_PATH="$state/logs/$name.log" ansible-playbook -i "$inventory" "playbooks/$name.yml" "$@")
+  mkdir -p "$run_dir/logs"
+  (cd "$root" && PATH="$state/venv/bin:$PATH" ANSIBLE_LOG_PATH="$run_dir/logs/$name.log" ansible-playbook -i "$inventory" "playbooks/$name.yml" "$@")
 }

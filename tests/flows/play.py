@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the collection's playbooks as an operator does, and gives their results as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = ROOT / ".local" / "venv" / "bin"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task on one host."""
+
+    name: str
+    host: str
+    action: str
+    status: str  # ok, changed, skipped, failed, unreachable
+    message: str
+    result: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished ``ansible-playbook``."""
+
+    rc: int
+    seconds: float
+    tasks: Sequence[Task]
+    output: str = field(repr=False)
+
+    def having(self, status: str) -> list[Task]:
+        return [task for task in self.tasks if task.status == status]
+
+    @property
+    def changed(self) -> list[str]:
+        return [task.name for task in self.having("changed")]
+
+    @property
+    def failure(self) -> str:
+        """The messages of what failed, for assertions and for people."""
+        return "\n".join(f"{task.name}: {task.message}" for task in [*self.having("failed"), *self.having("unreachable")])
+
+    @property
+    def executed(self) -> int:
+        """Tasks that ran on a host: skipped ones do not count."""
+        return len(self.tasks) - len(self.having("skipped"))
+
+
+def environment(log: str | None = None) -> dict[str, str]:
+    result = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    if log is not None:
+        folder = Path(os.environ.get("DURABLE_RUN_DIR", ROOT / ".local")) / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        result["ANSIBLE_LOG_PATH"] = str(folder / f"{log}.log")
+    return result
+
+
+def command(playbook: str, inventory: Path, extra: Mapping[str, Any] | None = None, *arguments: str) -> list[str]:
+    built = ["ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks" / f"{playbook}.yml"), *arguments]
+    return [*built, "-e", json.dumps(extra)] if extra else built
+
+
+def _status(result: Mapping[str, Any]) -> str:
+    for status in ("unreachable", "failed", "skipped", "changed"):
+        if result.get(status):
+            return status
+    return "ok"
+
+
+def _message(result: Mapping[str, Any]) -> str:
+    parts = [str(result.get(key)) for key in ("msg", "stderr", "module_stderr") if result.get(key)]
+    parts += [str(item.get("msg")) for item in result.get("results", []) if item.get("failed")]
+    return "\n".join(parts)
+
+
+def play(
+    playbook: str,
+    inventory: Path,
+    *arguments: str,
+    extra: Mapping[str, Any] | None = None,
+    timeout: float = 900,
+) -> Run:
+    """Run a playbook to its end; the result says what each task did."""
+    env = {**environment(f"flow-{playbook}"), "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
+    started = time.monotonic()
+    done = subprocess.run(
+        command(playbook, inventory, extra, *arguments), cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout
+    )
+    seconds = time.monotonic() - started
+    start = done.stdout.find("{\n")
+    if start < 0:
+        return Run(done.returncode, seconds, [Task("parse", "localhost", "", "failed", done.stdout + done.stderr)], done.stderr)
+    document, _end = json.JSONDecoder().raw_decode(done.stdout[start:])
+    tasks = [
+        Task(task["task"]["name"], host, str(result.get("action", "")), _status(result), _message(result), result)
+        for each in document["plays"]
+        for task in each["tasks"]
+        for host, result in task["hosts"].items()
+    ]
+    return Run(done.returncode, seconds, tasks, done.stdout + done.stderr)
+
+
+def interrupt(playbook: str, inventory: Path, after_tasks: int, delay: float, timeout: float = 900) -> int | None:
+    """Start a playbook and end it, as a lost terminal does, ``delay`` seconds into the task that follows ``after_tasks``.
+
+    :returns: how many tasks had begun, or ``None`` when the playbook ended by itself before that.
+    """
+    process = subprocess.Popen(
+        command(playbook, inventory),
+        cwd=ROOT,
+        env=environment(f"flow-{playbook}-interrupted"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    begun = 0
+    deadline = time.monotonic() + timeout
+    for line in process.stdout:
+        begun += line.startswith(("TASK [", "RUNNING HANDLER ["))
+        if begun > after_tasks or time.monotonic() > deadline:
+            break
+    if process.poll() is None and begun > after_tasks:
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return begun
+    process.wait(timeout)
+    return None
