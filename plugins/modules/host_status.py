@@ -33,27 +33,12 @@ options:
     elements: str
     default: []
   applications:
-    description: PM2 applications whose processes must be online.
+    description:
+      - Applications that PM2 runs, as they are declared for the roles that run them.
+      - Of each, C(name), C(user), C(processes) (C(name) and C(instances)) and C(health_url) are read.
     type: list
     elements: dict
     default: []
-    suboptions:
-      name:
-        description: Name of the application.
-        type: str
-        required: true
-      home:
-        description: The C(PM2_HOME) of its daemon.
-        type: path
-        required: true
-      user:
-        description: The user that the daemon runs as.
-        type: str
-        required: true
-      processes:
-        description: Process names and how many instances each must have.
-        type: dict
-        default: {}
   urls:
     description: URLs that must answer.
     type: list
@@ -293,17 +278,7 @@ def main() -> None:
         argument_spec={
             "containers": {"type": "list", "elements": "str", "default": []},
             "services": {"type": "list", "elements": "str", "default": []},
-            "applications": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "home": {"type": "path", "required": True},
-                    "user": {"type": "str", "required": True},
-                    "processes": {"type": "dict", "default": {}},
-                },
-            },
+            "applications": {"type": "list", "elements": "dict", "default": []},
             "urls": {
                 "type": "list",
                 "elements": "dict",
@@ -325,10 +300,12 @@ def main() -> None:
     checks = container_checks(options["containers"], _inspect(module, options["containers"]))
     checks += service_checks(_unit_states(module, options["services"]))
     for application in options["applications"]:
-        wanted = {str(name): int(count) for name, count in application["processes"].items()}
-        checks += process_checks(
-            application["name"], wanted, _jlist(module, application["home"], application["user"]), now_ms
-        )
+        name = str(application["name"])
+        wanted = {str(p["name"]): int(p.get("instances", 1)) for p in application.get("processes", [])}
+        present = _jlist(module, f"/var/lib/{name}/.pm2", str(application.get("user", name)))
+        checks += process_checks(name, wanted, present, now_ms)
+        if application.get("health_url"):
+            checks.append(_url_check(name, str(application["health_url"]), 200, 5))
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
     for path in options["paths"]:
         if os.path.exists(path):
