@@ -1,0 +1,389 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets by name, from a provider; and references to secrets inside any structure.
+
+Private to this collection. The lookup ``secret`` and the filter ``resolve_secrets`` are thin shells around this file.
+
+A provider answers one batch of references at once and returns those that it has; what it does not return is missing.
+Asking in batches is what lets a provider that talks to a vault ask once, and lets the caller report everything that is
+missing together. Another provider is one class here and one line in :data:`PROVIDERS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import string
+import tempfile
+import typing as t
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.durable.temporal.plugins.module_utils._secrets import register
+
+# Characters that mean nothing to a shell, an env file, YAML, a URL or a PostgreSQL connection string (RFC 3986, 2.3).
+ALPHABET = string.ascii_letters + string.digits + "-_."
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
+DEFAULT_LENGTH = 32
+SHORTEST_LENGTH = 16
+
+
+class SecretError(Exception):
+    """Says in one or more sentences what is wrong and what to do. Never holds a value."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A secret, named. ``version`` and ``vault`` (a name or a URL) are empty unless the reference gave them."""
+
+    name: str
+    version: str = ""
+    vault: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.name, self.version) if part)
+
+
+class Provider(t.Protocol):
+    """Where secrets come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
+        """The values of those references that this provider has. One call is one batch."""
+        ...
+
+    def remedy(self, reference: Reference) -> str:
+        """How to give this provider a secret that it does not have: half a sentence in the imperative."""
+        ...
+
+
+@dataclass
+class Generated:
+    """Files on the controller, one a secret. A file that does not exist is written once, with a random value.
+
+    The directory is 0700, each file 0600. A value is complete when its name appears (written elsewhere, then linked),
+    and of several processes that create the same one at once the first wins and all read its value.
+    """
+
+    directory: Path
+    length: int = DEFAULT_LENGTH
+    create: bool = True
+    name: str = "generated"
+
+    def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
+        found = {}
+        for reference in references:
+            value = self._read(reference.name)
+            if value is None and self.create:
+                self._write(reference.name)
+                value = self._read(reference.name)
+            if value is not None:
+                found[reference] = value
+        return found
+
+    def remedy(self, reference: Reference) -> str:
+        return (
+            f"write the value into {self.directory / reference.name}, "
+            "or set secrets_generate_references: true where a made-up value will do (test systems)"
+        )
+
+    def _read(self, name: str) -> str | None:
+        path = self.directory / name
+        try:
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+            value = path.read_text(encoding="utf-8").removesuffix("\n")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretError(
+                f"The file {path} of the secret {name} cannot be read ({_cause(error)}). Expected a text file of yours."
+            ) from None
+        if not value:
+            raise SecretError(
+                f"The file {path} of the secret {name} is empty. "
+                "Write the value into it, or remove it to have one made."
+            )
+        return value
+
+    def _write(self, name: str) -> None:
+        if self.length < SHORTEST_LENGTH:
+            raise SecretError(
+                f"The length asked for the secret {name} is {self.length}; expected {SHORTEST_LENGTH} or more."
+            )
+        try:
+            self._directory()
+            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".new-")  # 0600, O_EXCL
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                    stream.write(password(self.length) + "\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                (self.directory / name).hardlink_to(temporary)
+            except FileExistsError:
+                pass  # Another fork was first: its value counts.
+            finally:
+                Path(temporary).unlink()
+        except OSError as error:
+            raise SecretError(
+                f"The secret {name} cannot be written below {self.directory} ({_cause(error)}). "
+                "Set secrets_directory to a directory on the controller that you may write."
+            ) from None
+
+    def _directory(self) -> None:
+        if not self.directory.is_dir():
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.directory.stat().st_mode & 0o077:
+            self.directory.chmod(0o700)
+        # The usual place is beside the inventory, which is under version control.
+        ignore = self.directory / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+
+
+@dataclass
+class Environment:
+    """Variables of the process that runs Ansible: ``DURABLE_SECRET_`` and the name in capitals, ``-`` as ``_``."""
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    name: str = "env"
+
+    def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
+        return {r: self.environ[v] for r in references if self.environ.get(v := self.variable(r.name))}
+
+    def remedy(self, reference: Reference) -> str:
+        return f"set the environment variable {self.variable(reference.name)}"
+
+    @staticmethod
+    def variable(name: str) -> str:
+        """The environment variable of a secret: ``CosmosKey`` → ``DURABLE_SECRET_COSMOSKEY``."""
+        return "DURABLE_SECRET_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+
+
+@dataclass
+class First:
+    """Several providers, asked in order: the first that has a secret gives it."""
+
+    providers: Sequence[Provider]
+
+    @property
+    def name(self) -> str:
+        return ", ".join(p.name for p in self.providers)
+
+    def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
+        found: dict[Reference, str] = {}
+        for provider in self.providers:
+            rest = [r for r in references if r not in found]
+            if rest:
+                found |= provider.get(rest)
+        return found
+
+    def remedy(self, reference: Reference) -> str:
+        return ", or ".join(p.remedy(reference) for p in self.providers)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a provider may need to know. ``directory`` is on the controller; empty when nobody said one."""
+
+    directory: str = ""
+    length: int = DEFAULT_LENGTH
+    create: bool = True
+
+
+def _generated(options: Options) -> Provider:
+    if not options.directory:
+        raise SecretError(
+            "secrets_directory is not set and there is no inventory directory to put the secrets beside. "
+            "Set secrets_directory to a directory on the controller."
+        )
+    return Generated(Path(options.directory).expanduser(), options.length, options.create)
+
+
+def _azure_keyvault(options: Options) -> Provider:
+    raise SecretError(
+        "secrets_provider is azure_keyvault, which comes with a later version of durable.temporal. "
+        "Until then set it to generated, or to env and hand the values over as DURABLE_SECRET_… variables."
+    )
+
+
+PROVIDERS: dict[str, t.Callable[[Options], Provider]] = {
+    "generated": _generated,
+    "env": lambda options: Environment(),
+    "azure_keyvault": _azure_keyvault,
+}
+
+
+def provider(names: Sequence[str], options: Options) -> Provider:
+    """The provider of that name, or a chain when there are several names.
+
+    :raises SecretError: for a name that does not exist, and for a provider that lacks something.
+    """
+    unknown = [n for n in names if n not in PROVIDERS]
+    if unknown or not names:
+        raise SecretError(
+            f"secrets_provider is {', '.join(map(repr, unknown)) or 'empty'}; "
+            f"expected one or more of {', '.join(PROVIDERS)}."
+        )
+    made = [PROVIDERS[n](options) for n in names]
+    return made[0] if len(made) == 1 else First(made)
+
+
+# Option → the variable that sets it.
+VARIABLES = {
+    "provider": "secrets_provider",
+    "directory": "secrets_directory",
+    "length": "secrets_length",
+    "generate": "secrets_generate_references",
+}
+
+
+def default_directory(inventory_dir: t.Any) -> str:
+    """``.secrets`` beside the inventory; empty when the inventory is no file."""
+    return str(Path(str(inventory_dir)) / ".secrets") if inventory_dir else ""
+
+
+def settings(
+    given: Mapping[str, t.Any], variables: Mapping[str, t.Any], environ: Mapping[str, str]
+) -> tuple[list[str], Options]:
+    """What to use for references: as given, else from the variables, else from the environment, else the default.
+
+    :param given: ``provider``, ``directory``, ``length``, ``generate``; absent ones were not given.
+    :param variables: rendered variables, by the names in :data:`VARIABLES`, and ``inventory_dir``.
+    :returns: the names of the providers, and their options. Unlike passwords of our own, references name something that
+        exists elsewhere, so nothing is made up for them unless ``generate`` says so.
+    """
+
+    def option(name: str, default: t.Any) -> t.Any:
+        for value in (
+            given.get(name),
+            variables.get(VARIABLES[name]),
+            environ.get(f"DURABLE_{VARIABLES[name].upper()}"),
+        ):
+            if value is not None:
+                return value
+        return default
+
+    names = option("provider", ["generated"])
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
+    try:
+        length, generate = int(option("length", DEFAULT_LENGTH)), boolean(option("generate", False))
+    except (TypeError, ValueError):
+        raise SecretError(
+            "secrets_length or secrets_generate_references cannot be read; expected a number, and true or false."
+        ) from None
+    directory = option("directory", default_directory(variables.get("inventory_dir")))
+    return [str(n) for n in names], Options(str(directory), length, generate)
+
+
+def fetch(source: Provider, references: Sequence[Reference]) -> dict[Reference, str]:
+    """All these secrets, registered for masking.
+
+    :raises SecretError: names every bad or missing one, each with what to do about it.
+    """
+    wanted = list(dict.fromkeys(references))
+    bad = [r for r in wanted if not NAME.fullmatch(r.name)]
+    if bad:
+        raise SecretError(
+            f"Not a name of a secret: {', '.join(repr(r.name) for r in bad)}. "
+            "Expected letters, digits, dots, dashes and underscores, with a letter or digit first."
+        )
+    found = source.get(wanted)
+    register(found.values())
+    missing = [r for r in wanted if r not in found]
+    if missing:
+        lines = "\n".join(f"- {r}: {source.remedy(r)}." for r in missing)
+        count = "1 secret is" if len(missing) == 1 else f"{len(missing)} secrets are"
+        raise SecretError(f"{count} not known to the provider {source.name}:\n{lines}")
+    return {r: found[r] for r in wanted}
+
+
+def password(length: int) -> str:
+    """A random value of that many characters of :data:`ALPHABET`: a letter first, and one of each kind somewhere."""
+    while True:
+        value = "".join(secrets.choice(ALPHABET) for _ in range(length))
+        # Starting with a letter keeps it from being read as an option or a number, and many password policies ask for
+        # one of each kind. About one in two candidates passes.
+        if value[0].isalpha() and all(any(c in kind for c in value) for kind in _KINDS):
+            return value
+
+
+_KINDS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+_SHORT = re.compile(r"@keyvault/(?P<name>[^/\s]+)(?:/(?P<version>[^/\s]+))?")
+_APP_SERVICE = re.compile(r"@Microsoft\.KeyVault\((?P<inside>.*)\)", re.IGNORECASE | re.DOTALL)
+
+
+def parse(text: str) -> Reference | None:
+    """The reference that a value is, or ``None`` for any other text.
+
+    ``@keyvault/Name``, ``@keyvault/Name/version``, and the forms of Azure App Service:
+    ``@Microsoft.KeyVault(SecretUri=https://vault.example/secrets/Name/version)`` and
+    ``@Microsoft.KeyVault(VaultName=vault;SecretName=Name;SecretVersion=version)``; as the whole value.
+
+    :raises SecretError: for a value that starts like a reference and is none: passing it on would hide a mistake.
+    """
+    if match := _SHORT.fullmatch(text):
+        return Reference(match["name"], match["version"] or "")
+    if match := _APP_SERVICE.fullmatch(text):
+        inside = match["inside"]
+        parts = {k.strip().lower(): v.strip() for k, _, v in (part.partition("=") for part in inside.split(";"))}
+        if uri := parts.get("secreturi"):
+            url = urlsplit(uri)
+            kind, name, version = [*[p for p in url.path.split("/") if p], "", "", ""][:3]
+            if url.hostname and kind == "secrets" and name:
+                return Reference(name, version, f"{url.scheme}://{url.hostname}")
+        elif parts.get("vaultname") and parts.get("secretname"):
+            return Reference(parts["secretname"], parts.get("secretversion", ""), parts["vaultname"])
+    if text.startswith("@keyvault/") or text.lower().startswith("@microsoft.keyvault("):
+        raise SecretError(
+            f"Not a reference to a secret: {text!r}. Expected @keyvault/Name, @keyvault/Name/version, "
+            "@Microsoft.KeyVault(SecretUri=https://…/secrets/Name) or @Microsoft.KeyVault(VaultName=…;SecretName=…)."
+        )
+    return None
+
+
+def find(structure: t.Any) -> Iterator[Reference]:
+    """Every reference in the values of nested mappings and lists. Keys are never references."""
+    if isinstance(structure, str):
+        if reference := parse(structure):
+            yield reference
+    elif isinstance(structure, Mapping):
+        for value in structure.values():
+            yield from find(value)
+    elif isinstance(structure, Sequence) and not isinstance(structure, bytes):
+        for value in structure:
+            yield from find(value)
+
+
+def resolve(structure: t.Any, source: t.Callable[[], Provider]) -> t.Any:
+    """A copy of the structure with each reference replaced by its secret, all fetched in one batch.
+
+    :param source: makes the provider; not called when there is nothing to resolve.
+    :raises SecretError: names every reference that is missing.
+    """
+    wanted = list(find(structure))
+    values = fetch(source(), wanted) if wanted else {}
+
+    def copy(part: t.Any) -> t.Any:
+        if isinstance(part, str):
+            reference = parse(part)
+            return part if reference is None else values[reference]
+        if isinstance(part, Mapping):
+            return {key: copy(value) for key, value in part.items()}
+        if isinstance(part, Sequence) and not isinstance(part, bytes):
+            return [copy(value) for value in part]
+        return part
+
+    return copy(structure)
+
+
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Providers, references, and what a person reads when a secret is missing."""
+
+from __future__ import annotations
+
+import string
+import typing as t
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from ansible_collections.durable.temporal.plugins.module_utils import _secrets as masking
+from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
+    ALPHABET,
+    PROVIDERS,
+    Environment,
+    First,
+    Generated,
+    Options,
+    Provider,
+    Reference,
+    SecretError,
+    default_directory,
+    fetch,
+    parse,
+    password,
+    provider,
+    resolve,
+    settings,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+A, B = Reference("a"), Reference("b")
+
+
+class Counting:
+    """A provider that has some secrets and remembers the batches that it was asked for."""
+
+    name = "counting"
+
+    def __init__(self, **values: str) -> None:
+        self.values = values
+        self.batches: list[list[str]] = []
+
+    def get(self, references: t.Sequence[Reference]) -> dict[Reference, str]:
+        self.batches.append([str(r) for r in references])
+        return {r: self.values[r.name] for r in references if r.name in self.values}
+
+    def remedy(self, reference: Reference) -> str:
+        return f"teach me {reference.name}"
+
+
+# generated
+
+
+def test_a_generated_secret_is_stable_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    directory = tmp_path / "deep" / "secrets"
+    first = Generated(directory).get([A, B])
+    assert Generated(directory).get([B, A]) == first
+    assert first[A] != first[B]
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert {p.stat().st_mode & 0o777 for p in (directory / "a", directory / "b")} == {0o600}
+    assert sorted(p.name for p in directory.iterdir()) == [".gitignore", "a", "b"]
+    assert (directory / ".gitignore").read_text() == "*\n"
+
+
+def _make(directory: Path) -> str:
+    return Generated(directory).get([A])[A]
+
+
+def test_forks_that_create_the_same_secret_agree(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(8) as pool:
+        values = set(pool.map(_make, [tmp_path / "secrets"] * 64))
+    assert len(values) == 1
+
+
+def test_a_value_written_by_hand_counts_and_is_tightened(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("by hand\n")
+    (tmp_path / "a").chmod(0o644)
+    assert Generated(tmp_path).get([A]) == {A: "by hand"}
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(SecretError, match=r"a of the secret a is empty\. Write the value"):
+        Generated(tmp_path).get([A])
+
+
+def test_without_create_nothing_is_made_up(tmp_path: Path) -> None:
+    assert Generated(tmp_path / "none", create=False).get([A]) == {}
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "link" / "loop")
+    with pytest.raises(SecretError, match=r"The file .*/link/a of the secret a cannot be read"):
+        Generated(tmp_path / "link").get([A])
+    with pytest.raises(SecretError, match=r"below /proc/secrets .*Set secrets_directory"):
+        Generated(Path("/proc/secrets")).get([A])
+
+
+def test_a_short_length_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SecretError, match="is 8; expected 16 or more"):
+        Generated(tmp_path, length=8).get([A])
+
+
+@given(st.integers(16, 200))
+def test_passwords_need_no_quoting_and_have_each_kind(length: int) -> None:
+    value = password(length)
+    assert len(value) == length
+    assert set(value) <= set(ALPHABET)
+    assert value[0].isalpha()
+    assert set(value) & set(string.ascii_lowercase)
+    assert set(value) & set(string.ascii_uppercase)
+    assert set(value) & set(string.digits)
+
+
+# env, several, unknown
+
+
+def test_environment_variables_are_found_by_name() -> None:
+    source = Environment({"DURABLE_SECRET_TEMPORAL_DATABASE_PASSWORD": "x", "DURABLE_SECRET_EMPTY": ""})
+    wanted = [Reference("temporal-database-password"), Reference("empty"), Reference("other")]
+    assert source.get(wanted) == {wanted[0]: "x"}
+
+
+def test_the_first_provider_that_has_it_gives_it() -> None:
+    first, second = Counting(a="1"), Counting(a="2", b="3")
+    assert First([first, second]).get([A, B]) == {A: "1", B: "3"}
+    assert second.batches == [["b"]]
+
+
+def test_everything_missing_is_reported_together_with_its_remedy() -> None:
+    with pytest.raises(SecretError) as error:
+        fetch(Environment({"DURABLE_SECRET_B": "x"}), [A, B, Reference("c-d")])
+    assert str(error.value).splitlines() == [
+        "2 secrets are not known to the provider env:",
+        "- a: set the environment variable DURABLE_SECRET_A.",
+        "- c-d: set the environment variable DURABLE_SECRET_C_D.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "-a", "a b", ".hidden", "x" * 200])
+def test_names_cannot_leave_the_directory(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SecretError, match="Not a name of a secret"):
+        fetch(Generated(tmp_path), [Reference(name)])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("names", [["vault"], [], ["env", "Generated"]])
+def test_an_unknown_provider_is_named_with_the_known_ones(names: list[str]) -> None:
+    with pytest.raises(SecretError, match=r"secrets_provider is .*; expected one or more of generated, env"):
+        provider(names, Options("/nowhere"))
+
+
+def test_azure_says_that_it_comes_later() -> None:
+    with pytest.raises(SecretError, match="later version"):
+        provider(["azure_keyvault"], Options())
+
+
+def test_generated_needs_a_directory() -> None:
+    with pytest.raises(SecretError, match="Set secrets_directory"):
+        provider(["generated"], Options())
+
+
+def test_several_names_make_a_chain(tmp_path: Path) -> None:
+    source: Provider = provider(["env", "generated"], Options(str(tmp_path)))
+    assert source.name == "env, generated"
+    assert set(PROVIDERS) == {"generated", "env", "azure_keyvault"}
+
+
+def test_values_are_registered_for_masking(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[str] = []
+    monkeypatch.setattr(masking, "_register", registered.extend)
+    fetch(Counting(a="a-long-value", b="short"), [A, B])
+    assert registered == ["a-long-value"]
+
+
+# references
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("@keyvault/CosmosKey", Reference("CosmosKey")),
+        ("@keyvault/CosmosKey/0123ab", Reference("CosmosKey", "0123ab")),
+        (
+            "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/Db/)",
+            Reference("Db", "", "https://v.vault.azure.net"),
+        ),
+        (
+            "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/Db/ec96)",
+            Reference("Db", "ec96", "https://v.vault.azure.net"),
+        ),
+        ("@Microsoft.KeyVault(VaultName=v;SecretName=Db)", Reference("Db", "", "v")),
+        ("@Microsoft.KeyVault(VaultName=v; SecretName=Db; SecretVersion=7)", Reference("Db", "7", "v")),
+        ("plain", None),
+        ("", None),
+        ("see @keyvault/Name", None),
+        ("user@keyvault.example", None),
+    ],
+)
+def test_references_are_recognised(text: str, expected: Reference | None) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@keyvault/",
+        "@keyvault/a/b/c",
+        "@keyvault/a b",
+        "@Microsoft.KeyVault()",
+        "@Microsoft.KeyVault(SecretName=x)",
+        "@Microsoft.KeyVault(SecretUri=https://v/keys/x)",
+        "@Microsoft.KeyVault(SecretUri=nonsense",
+    ],
+)
+def test_a_broken_reference_is_not_passed_on_as_a_value(text: str) -> None:
+    with pytest.raises(SecretError, match="Not a reference to a secret"):
+        parse(text)
+
+
+def test_a_structure_is_resolved_in_one_batch() -> None:
+    source = Counting(Key="one", Db="two")
+    structure = [
+        {"name": "app", "environment": {"KEY": "@keyvault/Key", "AGAIN": "@keyvault/Key", "N": 5, "NONE": None}},
+        {"processes": [{"environment": {"DB": "@keyvault/Db"}}]},
+    ]
+    assert resolve(structure, lambda: source) == [
+        {"name": "app", "environment": {"KEY": "one", "AGAIN": "one", "N": 5, "NONE": None}},
+        {"processes": [{"environment": {"DB": "two"}}]},
+    ]
+    assert source.batches == [["Key", "Db"]]
+    assert structure[0]["environment"]["KEY"] == "@keyvault/Key"
+
+
+def test_unknown_references_are_reported_together() -> None:
+    with pytest.raises(SecretError, match=r"(?s)^2 secrets .*- X: teach me X\.\n- Y/1: teach me Y\.$"):
+        resolve({"x": "@keyvault/X", "y": ["@keyvault/Y/1"], "z": "@keyvault/Z"}, lambda: Counting(Z="z"))
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(string.ascii_letters),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(string.ascii_letters), inner),
+)
+
+
+@given(PLAIN)
+def test_a_structure_without_references_needs_no_provider(structure: t.Any) -> None:
+    def none() -> Provider:
+        raise AssertionError("asked for a provider")
+
+    assert resolve(structure, none) == structure
+
+
+# options
+
+
+def test_options_are_taken_from_the_nearest_place() -> None:
+    environ = {"DURABLE_SECRETS_PROVIDER": "env, generated", "DURABLE_SECRETS_DIRECTORY": "/environ"}
+    assert settings({}, {}, {}) == (["generated"], Options("", 32, False))
+    assert settings({}, {"inventory_dir": "/i"}, {}) == (["generated"], Options("/i/.secrets", 32, False))
+    assert settings({}, {}, environ) == (["env", "generated"], Options("/environ", 32, False))
+    assert settings({}, {"secrets_directory": "/v", "secrets_provider": ["env"]}, environ) == (
+        ["env"],
+        Options("/v", 32, False),
+    )
+    assert settings({"directory": "/g", "generate": True}, {"secrets_directory": "/v"}, {})[1] == Options("/g")
+    assert default_directory(None) == ""
+
+
+def test_options_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(SecretError, match="secrets_length or secrets_generate_references"):
+        settings({"length": "long"}, {}, {})
