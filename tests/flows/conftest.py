@@ -44,7 +44,9 @@ def on_vm(outputs: dict[str, str]) -> Callable[..., str]:
     """Runs a shell command on the VM and gives what it printed; a failing command fails the test."""
 
     def run(command: str, check: bool = True) -> str:
-        done = subprocess.run(["docker", "exec", outputs["vm"], "sh", "-c", command], capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            ["docker", "exec", outputs["vm"], "sh", "-c", command], capture_output=True, text=True, timeout=120
+        )
         if check and done.returncode != 0:
             raise AssertionError(f"{command!r} exited {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -48,7 +48,9 @@ class Run:
     @property
     def failure(self) -> str:
         """The messages of what failed, for assertions and for people."""
-        return "\n".join(f"{task.name}: {task.message}" for task in [*self.having("failed"), *self.having("unreachable")])
+        return "\n".join(
+            f"{task.name}: {task.message}" for task in [*self.having("failed"), *self.having("unreachable")]
+        )
 
     @property
     def executed(self) -> int:
@@ -94,12 +96,19 @@ def play(
     env = {**environment(f"flow-{playbook}"), "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
     started = time.monotonic()
     done = subprocess.run(
-        command(playbook, inventory, extra, *arguments), cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout
+        command(playbook, inventory, extra, *arguments),
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     seconds = time.monotonic() - started
     start = done.stdout.find("{\n")
     if start < 0:
-        return Run(done.returncode, seconds, [Task("parse", "localhost", "", "failed", done.stdout + done.stderr)], done.stderr)
+        return Run(
+            done.returncode, seconds, [Task("parse", "localhost", "", "failed", done.stdout + done.stderr)], done.stderr
+        )
     document, _end = json.JSONDecoder().raw_decode(done.stdout[start:])
     tasks = [
         Task(task["task"]["name"], host, str(result.get("action", "")), _status(result), _message(result), result)
@@ -111,7 +120,7 @@ def play(
 
 
 def interrupt(playbook: str, inventory: Path, after_tasks: int, delay: float, timeout: float = 900) -> int | None:
-    """Start a playbook and end it, as a lost terminal does, ``delay`` seconds into the task that follows ``after_tasks``.
+    """Start a playbook and end it, as a lost terminal does, ``delay`` s into the task after ``after_tasks``.
 
     :returns: how many tasks had begun, or ``None`` when the playbook ended by itself before that.
     """

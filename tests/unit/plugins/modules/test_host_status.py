@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.durable.temporal.plugins.modules.host_status import (
+    container_checks,
+    disk_check,
+    process_checks,
+    service_checks,
+)
+
+
+def inspected(status: str = "running", health: str | None = "healthy") -> dict[str, Any]:
+    state: dict[str, Any] = {"Status": status, "StartedAt": "2026-01-02T03:04:05.6Z"}
+    if health is not None:
+        state["Health"] = {"Status": health}
+    return {"Name": "/temporal-server", "State": state, "RestartCount": 2, "Config": {"Image": "server:1"}}
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        (inspected(), "healthy"),
+        (inspected(health=None), "healthy"),
+        (inspected(health="starting"), "degraded"),
+        (inspected(health="unhealthy"), "failed"),
+        (inspected(status="exited"), "failed"),
+        (inspected(status="restarting", health="starting"), "failed"),
+    ],
+)
+def test_container(container: dict[str, Any], expected: str) -> None:
+    (check,) = container_checks(["temporal-server"], [container])
+    assert check.status == expected
+    assert "2 restarts" in check.found
+
+
+def test_a_container_that_does_not_exist_has_failed() -> None:
+    (check,) = container_checks(["temporal-ui"], [inspected()])
+    assert (check.status, check.found) == ("failed", "absent")
+
+
+def test_services() -> None:
+    states = {"nginx": "active", "docker": "failed", "ssh": "inactive"}
+    assert [c.status for c in service_checks(states)] == ["healthy", "failed", "failed"]
+
+
+def process(name: str, status: str, uptime: float = 0, restarts: int = 0) -> dict[str, Any]:
+    return {"name": name, "pm2_env": {"status": status, "pm_uptime": uptime, "restart_time": restarts}}
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ([process("api", "online"), process("api", "online")], "healthy"),
+        ([process("api", "online"), process("api", "errored")], "degraded"),
+        ([process("api", "stopped")], "failed"),
+        ([process("worker", "online")], "failed"),
+        ([], "failed"),
+    ],
+)
+def test_processes(present: list[dict[str, Any]], expected: str) -> None:
+    (check,) = process_checks("orders", {"api": 2}, present, 1000)
+    assert check.status == expected
+
+
+@pytest.mark.parametrize(("free", "expected"), [(50, "healthy"), (20, "healthy"), (19, "degraded"), (4, "failed")])
+def test_disk(free: int, expected: str) -> None:
+    assert disk_check("/", 100, free, 20).status == expected
