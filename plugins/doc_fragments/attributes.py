@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return the changed status that a real run would have, without changing anything.
+    description: Can run in C(check_mode) and return the changed status of a real run, without changing anything.
     support: full
   diff_mode:
     description: Returns what changed, or would change, when in diff mode.
@@ -32,7 +32,7 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return the changed status that a real run would have, without changing anything.
+    description: Can run in C(check_mode) and return the changed status of a real run, without changing anything.
     support: full
     details:
       - This module only reads.

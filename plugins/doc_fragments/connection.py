@@ -14,8 +14,9 @@ options:
   address:
     description:
       - Host and port of the Temporal frontend, as seen from the managed host.
-      - When not given, the environment variable E(TEMPORAL_ADDRESS) of the managed host is used, then V(127.0.0.1:7233).
+      - When not given, the environment variable E(TEMPORAL_ADDRESS) of the managed host is used if it is set.
     type: str
+    default: 127.0.0.1:7233
   tls:
     description:
       - Whether to connect with TLS.
@@ -38,7 +39,7 @@ options:
   api_key:
     description:
       - API key, or JSON web token, that is sent with each call.
-      - When not given, the environment variable E(TEMPORAL_API_KEY) of the managed host is used.
+      - When not given, the environment variable E(TEMPORAL_API_KEY) of the managed host is used if it is set.
     type: str
   timeout_seconds:
     description: Deadline in seconds of each call to the server.
@@ -48,10 +49,10 @@ options:
     description:
       - Virtual environment on the managed host that holds the C(temporalio) package. It is used when the Python that
         runs the module does not have the package itself.
-      - When not given, the environment variable E(DURABLE_TEMPORAL_VENV) of the managed host is used, then
-        V(/opt/durable-temporal/venv).
-      - The role P(durable.temporal.temporal_client#role) makes it.
+      - When not given, the environment variable E(DURABLE_TEMPORAL_VENV) of the managed host is used if it is set.
+      - The role P(durable.temporal.temporal_client#role) makes it, with C(psycopg) for the options that read databases.
     type: path
+    default: /opt/durable-temporal/venv
 requirements:
   - "temporalio >= 1.19.0 on the managed host (Python 3.10 or newer)"
 attributes:
