@@ -9,7 +9,6 @@ import {
 } from '@temporalio/client';
 import type { Config } from '../config';
 import { connectionOptions } from '../connection';
-import { messageOf } from '../log';
 import type { Decision, Order, OrderStatus } from '../order';
 import { approve, cancel, orderProcessing, status } from '../workflows';
 
@@ -49,14 +48,23 @@ const HEALTH_MS = 2000;
 const QUERY_MS = 3000;
 const CALL_MS = 10_000;
 
+const GRPC_DEADLINE_EXCEEDED = 4;
+const GRPC_UNAVAILABLE = 14;
+
 export class TemporalOrders implements Orders {
   private readonly connection: Connection;
   private readonly client: Client;
+  private readonly address: string;
   private readonly taskQueue: string;
 
   constructor({ temporal }: Config) {
-    // Lazy: the API starts, and says what is wrong, also while Temporal is away.
-    this.connection = Connection.lazy(connectionOptions(temporal));
+    this.address = temporal.address;
+    // Lazy: the API starts, and says what is wrong, also while Temporal is away. And it is back soon after Temporal
+    // is: without this limit the pauses between attempts grow to two minutes.
+    this.connection = Connection.lazy({
+      ...connectionOptions(temporal),
+      channelArgs: { 'grpc.max_reconnect_backoff_ms': 3000 },
+    });
     this.client = new Client({ connection: this.connection, namespace: temporal.namespace });
     this.taskQueue = temporal.taskQueue;
   }
@@ -91,12 +99,11 @@ export class TemporalOrders implements Orders {
   async describe(caseId: string): Promise<Case> {
     const handle = this.client.workflow.getHandle<typeof orderProcessing>(workflowIdOf(caseId));
     const execution = await this.ofCase(caseId, () => handle.describe());
+    // A result needs no worker; a query does, and the case is worth showing without it.
     const order =
-      execution.status.name === 'RUNNING'
-        ? await this.within(QUERY_MS, () => handle.query(status)).catch(() => null)
-        : execution.status.name === 'COMPLETED'
-          ? await this.within(CALL_MS, () => handle.result())
-          : null;
+      execution.status.name === 'COMPLETED'
+        ? await this.within(CALL_MS, () => handle.result())
+        : await this.within(QUERY_MS, () => handle.query(status)).catch(() => null);
     return {
       caseId,
       workflowId: execution.workflowId,
@@ -139,16 +146,16 @@ export class TemporalOrders implements Orders {
       return await this.connection.withDeadline(Date.now() + milliseconds, call);
     } catch (error) {
       const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-      if (isGrpcServiceError(cause) && [UNAVAILABLE, DEADLINE_EXCEEDED].includes(cause.code)) {
-        throw new TemporalUnavailableError(`Temporal does not answer: ${messageOf(cause)}`);
+      if (isGrpcServiceError(cause) && cause.code === GRPC_DEADLINE_EXCEEDED) {
+        throw new TemporalUnavailableError(`Temporal at ${this.address} did not answer within ${milliseconds} ms`);
+      }
+      if (isGrpcServiceError(cause) && cause.code === GRPC_UNAVAILABLE) {
+        throw new TemporalUnavailableError(`Temporal at ${this.address} cannot be reached: ${cause.details}`);
       }
       throw error;
     }
   }
 }
-
-const DEADLINE_EXCEEDED = 4;
-const UNAVAILABLE = 14;
 
 function workflowIdOf(caseId: string): string {
   return `order-${caseId}`;

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { isCaseId, parseDecision, parseOrder } from '../src/order';
+
+const valid = { caseId: 'case-1', blobUrl: 'https://blobs.example/1', tenantId: 't', userId: 'u', teams: ['a', 'b'] };
+const fields = (body: unknown): string[] => parseOrder(body).problems.map(({ field }) => field);
+
+describe('an order', () => {
+  it('is taken with its defaults', () => {
+    const { value, problems } = parseOrder(valid);
+    assert.deepEqual(problems, []);
+    assert.equal(value?.caseId, 'case-1');
+    assert.deepEqual(value?.teams, ['a', 'b']);
+    assert.equal(value?.options.waitForSignal, false);
+    assert.equal(value?.options.approvalTimeoutSeconds, 86_400);
+  });
+
+  it('is the same when it is read again', () => {
+    const { value } = parseOrder({ ...valid, options: { holdSeconds: 3, failActivityTimes: { shipOrder: 2 } } });
+    assert.deepEqual(parseOrder(value).value, value);
+  });
+
+  it('needs no teams', () => {
+    assert.deepEqual(parseOrder({ ...valid, teams: undefined }).value?.teams, []);
+  });
+
+  it('keeps only what it knows', () => {
+    assert.equal('surprise' in (parseOrder({ ...valid, surprise: 1 }).value ?? {}), false);
+  });
+
+  it('lists every field that is missing', () => {
+    assert.deepEqual(fields({}), ['caseId', 'blobUrl', 'tenantId', 'userId']);
+  });
+
+  for (const body of [null, [], 'text', 7]) {
+    it(`is not ${JSON.stringify(body)}`, () => assert.deepEqual(fields(body), ['']));
+  }
+
+  const wrong: [string, unknown][] = [
+    ['caseId', ''],
+    ['caseId', '../../etc/passwd'],
+    ['caseId', 'a b'],
+    ['caseId', 'x'.repeat(101)],
+    ['caseId', 7],
+    ['blobUrl', 'not a URL'],
+    ['blobUrl', 'file:///etc/passwd'],
+    ['tenantId', '  '],
+    ['userId', null],
+    ['userId', 'x'.repeat(201)],
+    ['teams', 'sales'],
+    ['teams', [1]],
+    ['teams', Array.from({ length: 51 }, () => 't')],
+    ['options', []],
+  ];
+  for (const [field, value] of wrong) {
+    it(`has no ${field} like ${JSON.stringify(value).slice(0, 40)}`, () => {
+      assert.deepEqual(fields({ ...valid, [field]: value }), [field]);
+    });
+  }
+
+  const wrongOptions: [Record<string, unknown>, string][] = [
+    [{ waitForSignal: 'yes' }, 'options.waitForSignal'],
+    [{ waitForsignal: true }, 'options.waitForsignal'],
+    [{ holdSeconds: 1.5 }, 'options.holdSeconds'],
+    [{ approvalTimeoutSeconds: 0 }, 'options.approvalTimeoutSeconds'],
+    [{ failActivityTimes: { shiporder: 1 } }, 'options.failActivityTimes.shiporder'],
+    [{ slowActivitySeconds: { shipOrder: 1000 } }, 'options.slowActivitySeconds.shipOrder'],
+  ];
+  for (const [options, field] of wrongOptions) {
+    it(`has no options like ${JSON.stringify(options)}`, () => assert.deepEqual(fields({ ...valid, options }), [field]));
+  }
+
+  it('tells what was found and what was expected', () => {
+    const [problem] = parseOrder({ ...valid, userId: undefined }).problems;
+    assert.deepEqual(problem, { field: 'userId', found: 'nothing', expected: 'a text of 1 to 200 characters' });
+  });
+});
+
+describe('a decision', () => {
+  it('may be empty', () => assert.deepEqual(parseDecision({}).value, { by: 'unknown', comment: '' }));
+  it('carries words', () => {
+    assert.deepEqual(parseDecision({ by: 'ann', comment: 'fine' }).value, { by: 'ann', comment: 'fine' });
+  });
+  it('is not a number', () => assert.equal(parseDecision({ by: 3 }).problems[0]?.field, 'by'));
+});
+
+describe('a case id', () => {
+  it('is harmless as a file name', () => {
+    for (const id of ['.hidden', '..', 'a/b', 'a\\b', 'a\n', '']) assert.equal(isCaseId(id), false, id);
+    for (const id of ['1', 'case-1', 'A.b_c-9']) assert.equal(isCaseId(id), true, id);
+  });
+});
