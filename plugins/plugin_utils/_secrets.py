@@ -245,6 +245,15 @@ VARIABLES = {
 }
 
 
+# The same variables as options of a role, for preflight.
+SPEC: dict[str, dict[str, t.Any]] = {
+    "secrets_provider": {"type": "list", "elements": "str", "choices": list(PROVIDERS)},
+    "secrets_directory": {"type": "path"},
+    "secrets_length": {"type": "int"},
+    "secrets_generate_references": {"type": "bool"},
+}
+
+
 def default_directory(inventory_dir: t.Any) -> str:
     """``.secrets`` beside the inventory; empty when the inventory is no file."""
     return str(Path(str(inventory_dir)) / ".secrets") if inventory_dir else ""

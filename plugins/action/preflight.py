@@ -1,0 +1,115 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges one host before anything is changed; ``preflight_report`` tells of all hosts together."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
+
+WIRING = "topology"
+# Judged on every host, whichever roles it runs.
+WIRED = ("topology_size", "topology_applications", "topology_namespaces")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Documented in ``plugins/modules/preflight.py``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        _validation, given = self.validate_argument_spec(
+            argument_spec={
+                "roles": {"type": "list", "elements": "str", "required": True},
+                "probe": {"type": "dict", "required": True},
+                "ignored_variables": {"type": "list", "elements": "str", "default": []},
+            }
+        )
+        variables: dict[str, t.Any] = task_vars or {}
+        specs = roles_.read_specs()
+        problems = [
+            options_.wrong("topology_roles", repr(role), f"roles of this collection: {', '.join(specs)}")
+            for role in given["roles"]
+            if role not in specs
+        ]
+        roles = [role for role in given["roles"] if role in specs]
+
+        # The plays that run these roles come later: their defaults are not among the variables of this one.
+        wanted = {role: specs[role].get("main", {}) for role in (WIRING, *roles) if role in specs}
+        wanted["secrets"] = secrets.SPEC
+        own = roles_.read_variables(self._loader, wanted)
+        available = {**own, **variables}
+        templar = self._templar.copy_with_new_env(available_variables=available)
+        names = dict.fromkeys((*WIRED, *(name for spec in wanted.values() for name in spec)))
+        values, failures = roles_.render(templar, names)
+        where = roles_.places(variables, Path(str(variables.get("inventory_dir") or os.getcwd())))
+
+        problems += options_.check_rendering(failures)
+        problems += self._names(specs, set(own), variables, given["ignored_variables"])
+        for role, spec in wanted.items():
+            problems += _options(role, {k: v for k, v in spec.items() if k not in failures}, values)
+        problems += _platform(roles, values, given["probe"])
+
+        result.update(
+            changed=False,
+            problems=[options_.locate(problem, where).as_dict() for problem in dict.fromkeys(problems)],
+            roles=roles,
+            values={name: values[name] for name in platform.SHARED if name in values},
+            summary=platform.summary(roles, values, given["probe"]),
+        )
+        return result
+
+    @staticmethod
+    def _names(
+        specs: roles_.Specs,
+        own: set[str],
+        variables: dict[str, t.Any],
+        ignored: t.Sequence[str],
+    ) -> list[options_.Problem]:
+        known = {name for entries in specs.values() for spec in entries.values() for name in spec}
+        prefixes = sorted((f"{role}_" for role in (*specs, "secrets")), key=len, reverse=True)
+        return options_.check_names(variables, known | own | set(secrets.SPEC), prefixes, ignored)
+
+
+def _options(role: str, spec: options_.Spec, values: dict[str, t.Any]) -> list[options_.Problem]:
+    problems = options_.check_options(spec, values) + options_.check_passwords(spec, values)
+    return problems or options_.check_as_the_role_will(role, spec, values)
+
+
+def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any]) -> list[options_.Problem]:
+    ports = platform.ports(roles, values)
+    declared = platform.applications(values) if {"pm2_worker", "app_release"} & set(roles) else []
+    artifacts = {str(a["artifact"]) for a in declared if a.get("artifact")}
+    problems = [
+        *platform.check_clashes(ports),
+        *platform.check_versions(roles, values),
+        *platform.check_applications(declared, {a for a in artifacts if not os.path.exists(a)}),
+        *platform.check_namespaces(
+            "topology_namespaces",
+            values.get("topology_namespaces"),
+            {str(a.get("name")): str(a["namespace"]) for a in declared if a.get("namespace")},
+        ),
+    ]
+    if "os" not in probe:
+        said = probe.get("module_stderr") or probe.get("msg") or "no answer"
+        reason = str(said).strip().splitlines()[-1]
+        step = "Make sure that this user may log in and become root there, and run this again."
+        return [*problems, options_.wrong("the host", f"out of reach ({reason})", "an answer", step)]
+    return [
+        *problems,
+        *platform.check_system(roles, probe),
+        *platform.check_room(probe, values.get("topology_size"), bool({"postgres", "temporal"} & set(roles))),
+        *platform.check_containers(roles, values, probe),
+        *platform.check_foreign(ports, probe),
+    ]

@@ -1,0 +1,197 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what a Linux host says about itself in ``/proc`` and ``/etc``. No tools, no changes; text in, data out.
+
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shlex
+import shutil
+import socket
+import struct
+import typing as t
+
+_LISTEN = "0A"
+_CONTAINER_ID = re.compile(r"(?:docker-|/docker/|libpod-|/crio-)([0-9a-f]{12,64})")
+_PORT = re.compile(r"(?:(?P<address>\S+):)?(?P<first>\d+)(?:-(?P<last>\d+))?->\d+(?:-\d+)?/tcp")
+_HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
+
+CONTAINER_FORMAT = "\t".join(
+    [
+        "{{.ID}}",
+        "{{.Names}}",
+        "{{.Image}}",
+        "{{.State}}",
+        "{{.Status}}",
+        "{{.Ports}}",
+        '{{.Label "com.docker.compose.project.working_dir"}}',
+    ]
+)
+
+
+class Listener(t.TypedDict):
+    """A TCP socket that waits for connections. ``pid`` is 0 and the names are empty when they may not be seen."""
+
+    address: str
+    port: int
+    pid: int
+    process: str
+    unit: str
+    container: str
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """``{"id": "debian", "version": "13", "name": "Debian GNU/Linux 13 (trixie)"}``; unknown ones are empty."""
+    fields = {}
+    for line in text.splitlines():
+        key, found, value = line.strip().partition("=")
+        if found and not key.startswith("#"):
+            fields[key] = " ".join(shlex.split(value))
+    return {
+        "id": fields.get("ID", ""),
+        "version": fields.get("VERSION_ID", ""),
+        "name": fields.get("PRETTY_NAME", ""),
+    }
+
+
+def parse_listeners(text: str) -> list[tuple[str, int, int]]:
+    """Address, port and inode of each listening socket in the text of ``/proc/net/tcp`` or ``/proc/net/tcp6``."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 9 and fields[3] == _LISTEN:
+            address, port = fields[1].split(":")
+            found.append((_address(address), int(port, 16), int(fields[9])))
+    return found
+
+
+def _address(text: str) -> str:
+    # The kernel prints the address as words in its own byte order.
+    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
+    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
+    address = socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words))
+    return address.removeprefix("::ffff:") if "." in address else address
+
+
+def parse_cgroup(text: str) -> tuple[str, str]:
+    """The systemd unit and the container id of a process, from its ``/proc/PID/cgroup``; empty when it has none."""
+    unit = container = ""
+    for line in text.splitlines():
+        path = line.split(":", 2)[-1]
+        last = path.rstrip("/").rpartition("/")[2]
+        if match := _CONTAINER_ID.search("/" + "/".join(path.split("/")[-2:])):
+            container = match[1]
+        # The unit may have groups of its own below it, as a systemd user session has.
+        units = [part for part in path.split("/") if part.endswith(".service")]
+        if units:
+            unit = units[-1]
+        elif last.endswith(".scope") and not unit and not container:
+            unit = last
+    return unit, "" if unit else container
+
+
+def parse_memory_mb(text: str) -> int:
+    """Memory in MiB from ``/proc/meminfo``; 0 when it is not there."""
+    match = re.search(r"^MemTotal:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) // 1024 if match else 0
+
+
+def parse_containers(text: str) -> list[dict[str, t.Any]]:
+    """Rows of ``docker ps --all --no-trunc --format CONTAINER_FORMAT`` as dictionaries.
+
+    ``ports`` are those published on the host: ``[{"address": "127.0.0.1", "port": 5432}]``. ``health`` is empty without
+    a health check, ``directory`` (of the Compose project) when Compose did not make the container.
+    """
+    found = []
+    for line in text.splitlines():
+        fields = line.split("\t")
+        if len(fields) != 7:
+            continue
+        identity, name, image, state, status, ports, directory = fields
+        health = _HEALTH.search(status)
+        found.append(
+            {
+                "id": identity,
+                "name": name,
+                "image": image,
+                "state": state,
+                "status": status,
+                "health": health[1] if health else "",
+                "directory": directory,
+                "ports": [
+                    {"address": (match["address"] or "").strip("[]"), "port": port}
+                    for match in map(_PORT.search, ports.split(","))
+                    if match
+                    for port in range(int(match["first"]), int(match["last"] or match["first"]) + 1)
+                ],
+            }
+        )
+    return found
+
+
+def read(path: str) -> str:
+    """The text of a file; empty when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def _owners(inodes: set[int], proc: str) -> dict[int, int]:
+    """Inode of a socket → the lowest id of a process that holds it."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    owners: dict[int, int] = {}
+    for pid in sorted(int(p) for p in os.listdir(proc) if p.isdigit()):
+        if len(owners) == len(inodes):
+            break
+        for descriptor in glob.iglob(f"{proc}/{pid}/fd/*"):
+            try:
+                inode = wanted.get(os.readlink(descriptor))
+            except OSError:
+                continue
+            if inode is not None:
+                owners.setdefault(inode, pid)
+    return owners
+
+
+def listeners(containers: t.Sequence[t.Mapping[str, t.Any]], proc: str = "/proc") -> list[Listener]:
+    """Every listening TCP socket of this network namespace, with who holds it.
+
+    Without privileges only the sockets of one's own processes have an owner.
+    """
+    names = {str(c["id"]): str(c["name"]) for c in containers}
+    published = {(str(p["address"]), int(p["port"])): str(c["name"]) for c in containers for p in c["ports"]}
+    sockets = {s for f in ("tcp", "tcp6") for s in parse_listeners(read(f"{proc}/net/{f}"))}
+    owners = _owners({inode for _address, _port, inode in sockets}, proc)
+    found: list[Listener] = []
+    for address, port, inode in sorted(sockets):
+        pid = owners.get(inode, 0)
+        unit, container = parse_cgroup(read(f"{proc}/{pid}/cgroup")) if pid else ("", "")
+        process = read(f"{proc}/{pid}/comm").strip() if pid else ""
+        name = next((n for i, n in names.items() if container and i.startswith(container)), "")
+        if process == "docker-proxy":
+            # Docker holds the port on behalf of a container.
+            name, unit = published.get((address, port), name), ""
+        found.append(Listener(address=address, port=port, pid=pid, process=process, unit=unit, container=name))
+    held = {(one["address"], one["port"]) for one in found}
+    # Without its proxy Docker publishes by rules alone, and no socket is seen.
+    for (address, port), name in sorted(published.items()):
+        if (address, port) not in held:
+            found.append(Listener(address=address, port=port, pid=0, process="", unit="", container=name))
+    return found
+
+
+def room(path: str) -> dict[str, t.Any]:
+    """Room on the file system that holds a path, or will: ``{"path", "at", "total_mb", "free_mb"}``."""
+    at = path
+    while not os.path.exists(at) and at not in ("/", ""):
+        at = os.path.dirname(at)
+    usage = shutil.disk_usage(at or "/")
+    return {"path": path, "at": at or "/", "total_mb": usage.total // 2**20, "free_mb": usage.free // 2**20}

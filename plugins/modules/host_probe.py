@@ -1,0 +1,164 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reports what a host is and what listens on it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_probe
+short_description: Report what a host is and what listens on it
+version_added: 0.1.0
+description:
+  - Reads the release of the operating system, memory, room on file systems, listening TCP ports with the process, unit
+    or container behind each, and the containers that exist. It needs no facts and no tools, so it works on a bare host.
+  - What may not be seen is left empty. Without privileges that is the owner of other users' sockets.
+author:
+  - The durable.temporal contributors (@durable-temporal)
+extends_documentation_fragment:
+  - durable.temporal.attributes.info
+options:
+  paths:
+    description: Paths whose file systems are measured. One that does not exist yet stands for its nearest parent.
+    type: list
+    elements: path
+    default: [/]
+  controller_time:
+    description: The controller's clock when the task began, in seconds since 1970, to compare the host's with.
+    type: float
+seealso:
+  - module: durable.temporal.preflight
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  durable.temporal.host_probe:
+    paths: [/opt, /var/lib/docker]
+    controller_time: "{{ now(fmt='%s') }}"
+  become: true
+  register: __probe
+"""
+
+RETURN = r"""
+os:
+  description: C(id), C(version) and C(name) from C(/etc/os-release).
+  returned: always
+  type: dict
+  sample: {id: debian, version: "13", name: "Debian GNU/Linux 13 (trixie)"}
+architecture:
+  description: Machine name of the kernel.
+  returned: always
+  type: str
+  sample: x86_64
+python:
+  description: Version of the Python that ran this module.
+  returned: always
+  type: str
+  sample: 3.13.5
+systemd:
+  description: Whether systemd runs the host.
+  returned: always
+  type: bool
+privileged:
+  description: Whether the owners of all sockets could be seen.
+  returned: always
+  type: bool
+memory_mb:
+  description: Memory in MiB.
+  returned: always
+  type: int
+cpus:
+  description: Processors that may be used.
+  returned: always
+  type: int
+clock_ahead_seconds:
+  description: How far the host's clock is ahead of O(controller_time), the time that the module took to start included.
+  returned: when O(controller_time) is given
+  type: float
+disks:
+  description: One row for each path, with C(path), C(at) (the existing parent), C(total_mb) and C(free_mb).
+  returned: always
+  type: list
+  elements: dict
+listeners:
+  description: One row for each listening TCP socket.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address that it is bound to.
+      type: str
+    port:
+      description: The port.
+      type: int
+    pid:
+      description: Id of the process, or 0.
+      type: int
+    process:
+      description: Name of the process.
+      type: str
+    unit:
+      description: systemd unit of the process.
+      type: str
+    container:
+      description: Container that has the port.
+      type: str
+containers:
+  description: >-
+    One row for each container, stopped ones included, with C(id), C(name), C(image), C(state), C(status), C(health),
+    C(directory) (of its Compose project) and C(ports).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import os
+import platform
+import shutil
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils import _probe
+
+
+def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
+    """The host's containers; none when there is no Docker, or it does not answer."""
+    docker = shutil.which("docker")
+    if docker is None or not os.path.exists("/run/docker.sock"):
+        return []
+    command = [docker, "ps", "--all", "--no-trunc", "--format", _probe.CONTAINER_FORMAT]
+    returned, output, _error = module.run_command(command, environ_update={"LC_ALL": "C"})
+    return _probe.parse_containers(output) if returned == 0 else []
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "paths": {"type": "list", "elements": "path", "default": ["/"]},
+            "controller_time": {"type": "float"},
+        },
+        supports_check_mode=True,
+    )
+    reference = module.params["controller_time"]
+    present = containers(module)
+    module.exit_json(
+        changed=False,
+        os=_probe.parse_os_release(_probe.read("/etc/os-release")),
+        architecture=platform.machine(),
+        python=platform.python_version(),
+        systemd=os.path.isdir("/run/systemd/system"),
+        privileged=os.geteuid() == 0,
+        memory_mb=_probe.parse_memory_mb(_probe.read("/proc/meminfo")),
+        cpus=len(os.sched_getaffinity(0)),
+        clock_ahead_seconds=time.time() - reference if reference else None,
+        disks=[_probe.room(path) for path in module.params["paths"]],
+        listeners=_probe.listeners(present),
+        containers=present,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges what is declared for a host before anything is changed: the options of its roles, one by one.
+
+Private to this collection. Pure: plain data in, problems out. What concerns ports, releases, the host itself and
+several hosts together is in ``_preflight_platform.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+import typing as t
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
+
+Level = t.Literal["error", "warning"]
+Spec = Mapping[str, Mapping[str, t.Any]]
+
+# What other roles and collections may well use too. An unknown name below these is an error only when it looks like a
+# slip of the pen.
+COMMON_PREFIXES = ("host_", "docker_", "nginx_", "status_")
+CLOSE = 0.8
+
+_TYPES = {
+    "bool": "true or false",
+    "dict": "a mapping",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list",
+    "path": "a path",
+    "str": "text",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. ``text`` is whole sentences: what was found, what is expected, what to do.
+
+    ``about`` is the variable, port or component: it orders the report and keeps one cause from being told twice.
+    """
+
+    about: str
+    text: str
+    level: Level = "error"
+
+    def as_dict(self) -> dict[str, str]:
+        return {"about": self.about, "text": self.text, "level": self.level}
+
+
+def wrong(variable: str, found: str, expected: str, step: str = "", level: Level = "error") -> Problem:
+    """``variable is found; expected …. Step.``"""
+    return Problem(variable, f"{variable} is {found}; expected {expected}. {step}".strip(), level)
+
+
+def describe(value: t.Any, secret: bool = False) -> str:
+    """A value in words. Those of secrets, mappings and lists are never shown."""
+    if value is None:
+        return "not set"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return f"a list of {len(value)}" if value else "an empty list"
+    if secret:
+        return "a value that is not shown"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "empty" if not value else repr(str(value) if len(value) <= 60 else f"{value[:57]}...")
+    return str(value)
+
+
+def meant(name: str, known: t.Iterable[str], cutoff: float = CLOSE) -> str:
+    """``Did you mean x?`` or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"Did you mean {close[0]}?" if close else ""
+
+
+# Options against their specification
+
+
+def check_options(spec: Spec, values: Mapping[str, t.Any], path: str = "") -> list[Problem]:
+    """Every value that does not fit its option, at any depth.
+
+    :param spec: ``options`` of an argument specification.
+    :param values: rendered values; names that the spec does not have are the caller's business at the top, and problems
+        below it.
+    :param path: where in a variable the values lie, such as ``topology_applications[0]``.
+    """
+    problems: list[Problem] = []
+    for name, option in spec.items():
+        label = f"{path}.{name}" if path else name
+        if values.get(name) is None:
+            if option.get("required"):
+                problems.append(wrong(label, "not set", _expected(option), f"Set {label}."))
+        else:
+            problems += _check_value(label, option, values[name])
+    if path:
+        unknown = [str(key) for key in values if key not in spec]
+        problems += [
+            Problem(
+                f"{path}.{key}",
+                f"{path}.{key} is not an option; expected {', '.join(sorted(spec))}. {meant(key, spec, 0.6)}".strip(),
+            )
+            for key in unknown
+        ]
+    return problems
+
+
+def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any) -> list[Problem]:
+    kind, secret = str(option.get("type", "str")), bool(option.get("no_log"))
+    reason = _misfit(kind, label, value)
+    if reason is not None:
+        return [wrong(label, describe(value, secret), _expected(option), reason)]
+    if kind == "list":
+        converted = DEFAULT_TYPE_VALIDATORS["list"](value)
+        element = {
+            "type": option.get("elements", "raw"),
+            **{k: option[k] for k in ("options", "choices", "no_log") if k in option},
+        }
+        problems = []
+        for index, item in enumerate(converted):
+            problems += _check_value(f"{label}[{index}]", element, item)
+        return problems
+    choices = option.get("choices")
+    if choices and value not in choices and DEFAULT_TYPE_VALIDATORS[kind](value) not in choices:
+        step = meant(str(value), map(str, choices), 0.6)
+        return [wrong(label, describe(value, secret), f"one of {', '.join(map(str, choices))}", step)]
+    if kind == "dict" and option.get("options"):
+        return check_options(option["options"], DEFAULT_TYPE_VALIDATORS["dict"](value), label)
+    if kind == "int" and re.search(r"(^|[_.])(port|listen)$", label) and not 0 < int(value) < 65536:
+        return [wrong(label, describe(value, secret), "a port from 1 to 65535")]
+    return []
+
+
+def _misfit(kind: str, label: str, value: t.Any) -> str | None:
+    """``None`` when a value has this type or may be taken for it; else what more can be said, possibly nothing."""
+    if kind == "raw":
+        return None
+    # Ansible would make text of these, or a number of true; nobody means that.
+    if kind in ("str", "path") and isinstance(value, Mapping | list | tuple):
+        return ""
+    if kind in ("int", "float") and isinstance(value, bool):
+        return ""
+    if kind == "str" and isinstance(value, float) and "version" in label:
+        return "YAML reads this as a number and drops zeros at its end: put it in quotes."
+    try:
+        DEFAULT_TYPE_VALIDATORS[kind](value)
+    except (TypeError, ValueError):
+        return ""
+    return None
+
+
+def _expected(option: Mapping[str, t.Any]) -> str:
+    if choices := option.get("choices"):
+        return f"one of {', '.join(map(str, choices))}"
+    kind = str(option.get("type", "str"))
+    words = _TYPES.get(kind, kind)
+    if kind == "list" and (element := option.get("elements")):
+        words += f" of {'mappings' if element == 'dict' else 'texts' if element == 'str' else element}"
+    return words
+
+
+def check_as_the_role_will(role: str, spec: Spec, values: Mapping[str, t.Any]) -> list[Problem]:
+    """What Ansible itself will say when the role starts. For what :func:`check_options` does not know.
+
+    Values are taken out of its messages: it quotes them, secrets included.
+    """
+    result = ArgumentSpecValidator(spec).validate({k: v for k, v in values.items() if k in spec})
+    hidden = sorted(secrets_in(spec, values), key=len, reverse=True)
+    problems = []
+    for message in result.error_messages:
+        text = str(message)
+        for secret in hidden:
+            text = text.replace(secret, "********")
+        problems.append(Problem(role, f"the role {role} will refuse its options: {text.rstrip('.')}."))
+    return problems
+
+
+def secrets_in(spec: Spec, values: Mapping[str, t.Any]) -> set[str]:
+    """Texts of all options that are marked ``no_log``, at any depth."""
+    found: set[str] = set()
+    for name, option in spec.items():
+        value = values.get(name)
+        if option.get("no_log"):
+            found |= set(_texts(value))
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping) and option.get("options"):
+                found |= secrets_in(option["options"], item)
+    return found
+
+
+def check_passwords(spec: Spec, values: Mapping[str, t.Any]) -> list[Problem]:
+    """Secrets that everybody knows."""
+    return [
+        wrong(name, "one that everybody tries first", "a password of its own", "Leave it out to have one generated.")
+        for name, option in spec.items()
+        if option.get("no_log") and any(text.lower() in _KNOWN_PASSWORDS for text in _texts(values.get(name)))
+    ]
+
+
+_KNOWN_PASSWORDS = {
+    "changeme",
+    "change-me",
+    "change_me",
+    "password",
+    "secret",
+    "postgres",
+    "temporal",
+    "admin",
+    "123456",
+}
+
+
+def _texts(value: t.Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+    elif value not in (None, ""):
+        yield str(value)
+
+
+# Names
+
+
+def check_names(
+    defined: t.Iterable[str],
+    known: t.Collection[str],
+    prefixes: Sequence[str],
+    ignored: Sequence[str] = (),
+) -> list[Problem]:
+    """Variables that look like options of ours and are none.
+
+    :param defined: names of variables.
+    :param known: names of all options of all roles.
+    :param prefixes: what our options start with, such as ``temporal_``.
+    :param ignored: names, or patterns such as ``temporal_company_*``, that are somebody's own.
+    """
+    problems = []
+    for name in sorted(set(defined) - set(known)):
+        prefix = next((p for p in prefixes if name.startswith(p)), None)
+        if prefix is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in ignored):
+            continue
+        hint = meant(name, known)
+        slip = bool(hint) or not name.startswith(COMMON_PREFIXES)
+        step = hint or "Remove it"
+        step += "" if hint else ", or list it in preflight_ignored_variables when it is your own."
+        problems.append(
+            Problem(
+                name,
+                f"{name} is not an option of any role; expected a known name below {prefix}. {step}",
+                "error" if slip else "warning",
+            )
+        )
+    return problems
+
+
+def check_rendering(failures: Mapping[str, str]) -> list[Problem]:
+    """Variables whose value cannot be found out. Those that fail for the same cause are one problem.
+
+    :param failures: variable → the cause.
+    """
+    causes: dict[str, list[str]] = {}
+    for variable, cause in failures.items():
+        causes.setdefault(cause, []).append(variable)
+    problems = []
+    for cause, variables in causes.items():
+        first, *others = variables
+        also = f" The same holds for {', '.join(others)}." if others else ""
+        problems.append(Problem(first, f"{first} cannot be rendered; expected a value. {cause.rstrip('.')}.{also}"))
+    return problems
+
+
+def locate(problem: Problem, where: Mapping[str, str]) -> Problem:
+    """The same problem, with the file and line of its variable where that is known.
+
+    :param where: variable → ``group_vars/all.yml:12``.
+    """
+    place = where.get(re.split(r"[.\[]", problem.about)[0])
+    if place is None or not problem.text.startswith(problem.about):
+        return problem
+    rest = problem.text.removeprefix(problem.about)
+    return Problem(problem.about, f"{problem.about} ({place}){rest}", problem.level)

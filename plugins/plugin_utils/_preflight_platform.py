@@ -1,0 +1,625 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges hosts and the platform before anything is changed: ports, releases, room, applications, connections.
+
+Private to this collection. Pure: plain data in, problems out. Options themselves are judged in ``_preflight.py``.
+
+``values`` are rendered options of the roles of one host, by name; any may be missing, because its own problem has been
+reported already. ``probe`` is what the module ``host_probe`` returned; empty when the host could not be looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.durable.temporal.plugins.module_utils import _versions as versions
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
+
+Values = Mapping[str, t.Any]
+Probe = Mapping[str, t.Any]
+
+SUPPORTED_SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+SUPPORTED_ARCHITECTURES = ("x86_64", "aarch64")
+OLDEST_PYTHON = (3, 10)
+# Size → processors and GiB of memory that its settings are made for.
+SIZES = {"small": (2, 8), "medium": (4, 16), "large": (8, 32)}
+ROOM_TO_START_MB = 500
+ROOM_TO_WORK_MB = 5 * 1024
+CLOCK_SECONDS = 30
+# A server process runs these four, each with pools of its own.
+SERVER_ROLES = 4
+SHORTEST_RETENTION_HOURS = 1
+
+_ANY = ("", "*", "0.0.0.0", "::")  # noqa: S104
+_RETENTION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port that something of ours is to listen on, and the container or units that may hold it already."""
+
+    component: str
+    variable: str
+    number: int
+    address: str
+    container: str = ""
+    units: tuple[str, ...] = ()
+
+    def clashes(self, address: str, number: int) -> bool:
+        """Whether a socket at that address keeps this one from being opened."""
+        ours, theirs = _plain(self.address), _plain(address)
+        return self.number == number and (ours == theirs or ours in _ANY or theirs in _ANY)
+
+
+def _plain(address: str) -> str:
+    return {"localhost": "127.0.0.1", "::1": "127.0.0.1"}.get(address, address.strip("[]"))
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something that a role runs as one container or one service."""
+
+    role: str
+    name: str
+    version: str  # variable of its version; empty when the distribution decides
+    container: str  # variable of the container's name
+    directory: str  # variable of the Compose project's directory
+    ports: tuple[str, ...]
+    bind: str
+
+
+COMPONENTS = (
+    Component(
+        "postgres",
+        "PostgreSQL",
+        "postgres_version",
+        "postgres_container",
+        "postgres_directory",
+        ("postgres_port",),
+        "postgres_bind_address",
+    ),
+    Component(
+        "temporal",
+        "Temporal server",
+        "temporal_version",
+        "temporal_container",
+        "temporal_directory",
+        ("temporal_grpc_port", "temporal_http_port", "temporal_metrics_port"),
+        "temporal_bind_address",
+    ),
+    Component(
+        "temporal_ui",
+        "Temporal UI",
+        "temporal_ui_version",
+        "temporal_ui_container",
+        "temporal_ui_directory",
+        ("temporal_ui_port",),
+        "temporal_ui_bind_address",
+    ),
+)
+
+
+def components(roles: t.Collection[str], values: Values) -> list[Component]:
+    """Those components that are to run on the host itself."""
+    return [c for c in COMPONENTS if c.role in roles and values.get(f"{c.role}_runtime") != "external"]
+
+
+def applications(values: Values) -> list[Mapping[str, t.Any]]:
+    """The applications of a host, as declared."""
+    for name in ("pm2_worker_applications", "app_release_applications", "topology_applications"):
+        declared = values.get(name)
+        if isinstance(declared, list) and declared:
+            return [a for a in declared if isinstance(a, Mapping)]
+    return []
+
+
+# Ports
+
+
+def ports(roles: t.Collection[str], values: Values) -> list[Port]:
+    """Every port that is to be opened on a host."""
+    found: list[Port] = []
+    for component in components(roles, values):
+        container = str(values.get(component.container) or "")
+        units = {"postgres": ("postgresql",)}.get(component.role, (component.role.replace("_", "-"),))
+        for variable in component.ports:
+            number = _port(values.get(variable))
+            if number:
+                address = str(values.get(component.bind) or "127.0.0.1")
+                found.append(Port(component.name, variable, number, address, container, units))
+    if "nginx" in roles:
+        found += _nginx_ports(values)
+    if {"pm2_worker", "app_release"} & set(roles):
+        for index, application in enumerate(applications(values)):
+            name, number = str(application.get("name") or f"number {index + 1}"), _port(application.get("port"))
+            if number:
+                variable = f"the port of the application {name}"
+                found.append(Port(f"application {name}", variable, number, "", units=(f"{name}-pm2", name)))
+    return found
+
+
+def _nginx_ports(values: Values) -> list[Port]:
+    sites = values.get("nginx_sites")
+    found: dict[int, Port] = {}
+    for site in sites if isinstance(sites, list) else []:
+        if isinstance(site, Mapping):
+            tls = site.get("tls") if isinstance(site.get("tls"), Mapping) else {}
+            plain = _port(site.get("listen") or (8088 if site.get("kind") == "ui" else 80))
+            secure = _port(tls.get("listen") or 443) if tls else 0
+            for number in filter(None, (plain, secure)):
+                variable = f"listen of the nginx site {site.get('name')}"
+                # Several sites may share a port: nginx tells them apart by host name.
+                found.setdefault(number, Port("nginx", variable, number, "", units=("nginx",)))
+    return list(found.values())
+
+
+def _port(value: t.Any) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return 0
+    return number if 0 < number < 65536 and not isinstance(value, bool) else 0
+
+
+def check_clashes(wanted: Sequence[Port]) -> list[Problem]:
+    """Ports that two of our own components want."""
+    problems = []
+    for index, one in enumerate(wanted):
+        for other in wanted[:index]:
+            if one.clashes(other.address, other.number):
+                problems.append(
+                    wrong(
+                        one.variable,
+                        f"{one.number}, which is also {other.variable}",
+                        "a port of its own",
+                        "Change one of them.",
+                    )
+                )
+    return problems
+
+
+def check_foreign(wanted: Sequence[Port], probe: Probe) -> list[Problem]:
+    """Ports that something which is not ours holds already."""
+    names = {p.container for p in wanted if p.container}
+    units = {u for p in wanted for u in p.units}
+    problems = []
+    for port in wanted:
+        holders = [one for one in probe.get("listeners", ()) if port.clashes(one["address"], one["port"])]
+        foreign = [one for one in holders if not _ours(one, names, units)]
+        if foreign:
+            step = f"Stop it, or choose another port in {port.variable}."
+            if port.component == "PostgreSQL" and "postgres" in str(foreign[0]["process"]):
+                step += " To use that database instead, set postgres_runtime: external."
+            found = f"{port.number}, where {_holder(foreign[0])} listens already"
+            problems.append(
+                wrong(port.variable, found, f"a port that is free or held by our own {port.component}", step)
+            )
+    return problems
+
+
+def _ours(listener: Mapping[str, t.Any], names: t.Collection[str], units: t.Collection[str]) -> bool:
+    if listener["container"]:
+        return listener["container"] in names
+    unit = str(listener["unit"]).removesuffix(".service")
+    # Templates and clusters: postgresql@17-main belongs to postgresql.
+    return bool(unit) and (unit in units or unit.partition("@")[0] in units)
+
+
+def _holder(listener: Mapping[str, t.Any]) -> str:
+    where = f"on {listener['address']}" if listener["address"] not in _ANY else "on every address"
+    if listener["container"]:
+        return f"the container {listener['container']} {where}"
+    if listener["process"]:
+        unit = f" of {listener['unit']}" if listener["unit"] else ""
+        return f"{listener['process']} (process {listener['pid']}{unit}) {where}"
+    return f"a process that could not be seen {where}"
+
+
+def check_containers(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """Containers with a name of ours: whether they are ours, and whether their release may become the wanted one."""
+    present = {str(c["name"]): c for c in probe.get("containers", ())}
+    problems = []
+    for component in components(roles, values):
+        container = present.get(str(values.get(component.container)))
+        directory = str(values.get(component.directory) or "")
+        if container is None:
+            continue
+        if directory and container["directory"] != directory:
+            made = (
+                f"the Compose project in {container['directory']}" if container["directory"] else "no Compose project"
+            )
+            problems.append(
+                wrong(
+                    component.container,
+                    f"{container['name']}, and a container of that name exists that belongs to {made}",
+                    f"none, or that of the project in {directory}",
+                    f"Rename it, remove it, or set {component.directory} to its project.",
+                )
+            )
+        else:
+            problems += _check_step(component, values, container)
+    return problems
+
+
+def _check_step(component: Component, values: Values, container: Mapping[str, t.Any]) -> Iterator[Problem]:
+    running = re.search(r":v?(\d+(?:\.\d+)*)", str(container["image"]).rpartition("/")[2])
+    wanted = str(values.get(component.version) or "")
+    if not running or not wanted:
+        return
+    if component.role == "postgres" and running[1].split(".")[0] != wanted.split(".", maxsplit=1)[0]:
+        yield wrong(
+            component.version,
+            describe(values[component.version]),
+            f"{running[1].split('.')[0]}, the major version whose data is on this host",
+            "PostgreSQL cannot open the data of another major version: dump it and restore it into the new one.",
+        )
+    if component.role == "temporal":
+        try:
+            reason = versions.next_minor_allowed(running[1], wanted)
+        except ValueError:
+            return
+        if reason:
+            yield Problem(component.version, f"{component.version} is {wanted}: {reason}")
+
+
+# Releases
+
+
+def check_versions(roles: t.Collection[str], values: Values) -> list[Problem]:
+    """A release of the server that must not be used or is no version."""
+    if "temporal" not in roles or not values.get("temporal_version"):
+        return []
+    version = str(values["temporal_version"])
+    try:
+        reason = versions.is_bad(version)
+        known = versions.is_known(version)
+    except ValueError as error:
+        return [Problem("temporal_version", f"temporal_version: {error} Set temporal_version.")]
+    if reason:
+        return [Problem("temporal_version", f"temporal_version is {version}: {reason}")]
+    if not known:
+        newest = max(versions.MINORS)
+        return [
+            wrong(
+                "temporal_version",
+                version,
+                f"a release up to {newest[0]}.{newest[1]}, the newest that this collection knows",
+                "Schema levels and pairs of newer ones are not checked.",
+                "warning",
+            )
+        ]
+    return []
+
+
+def check_pair(temporal: t.Any, postgres: t.Any) -> list[Problem]:
+    """A pair of releases that is not supported."""
+    if not temporal or not postgres:
+        return []
+    reason = versions.check_pair(str(temporal), str(postgres))
+    return [Problem("postgres_version", f"postgres_version is {postgres}: {reason}")] if reason else []
+
+
+# The host
+
+
+def check_system(roles: t.Collection[str], probe: Probe) -> list[Problem]:
+    """An operating system, a processor or a Python that is not supported."""
+    system = probe.get("os") or {}
+    problems = []
+    supported = SUPPORTED_SYSTEMS.get(system.get("id", ""), ())
+    if system.get("version") not in supported:
+        names = ", ".join(f"{name.capitalize()} {' or '.join(of)}" for name, of in SUPPORTED_SYSTEMS.items())
+        found = system.get("name") or "unknown"
+        problems.append(wrong("the operating system", found, names, "Use a host with one of these."))
+    if probe.get("architecture") not in SUPPORTED_ARCHITECTURES:
+        problems.append(
+            wrong("the processor", str(probe.get("architecture")), f"one of {', '.join(SUPPORTED_ARCHITECTURES)}")
+        )
+    python = str(probe.get("python", ""))
+    if tuple(int(p) for p in re.findall(r"\d+", python)[:2]) < OLDEST_PYTHON:
+        problems.append(
+            wrong(
+                "Python",
+                python or "unknown",
+                f"{'.'.join(map(str, OLDEST_PYTHON))} or newer",
+                "Set ansible_python_interpreter to one.",
+            )
+        )
+    if not probe.get("systemd") and roles:
+        problems.append(wrong("the init system", "not systemd", "systemd", "Use a host that systemd runs."))
+    return problems
+
+
+def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:
+    """Too little room, memory or processors for the size, and a clock that is wrong.
+
+    :param size: ``small``, ``medium`` or ``large``.
+    :param stores_data: whether the database or the server run here, which is what sizes are about.
+    """
+    problems = []
+    for disk in {d["at"]: d for d in probe.get("disks", ())}.values():
+        free = int(disk["free_mb"])
+        if free < ROOM_TO_WORK_MB:
+            problems.append(
+                wrong(
+                    f"the room at {disk['path']}",
+                    f"{free} MiB",
+                    f"{ROOM_TO_WORK_MB} MiB or more",
+                    "PostgreSQL stops when its disk is full: make room first.",
+                    "error" if free < ROOM_TO_START_MB else "warning",
+                )
+            )
+    if stores_data and size in SIZES and probe.get("memory_mb"):
+        cpus, gib = SIZES[size]
+        # A machine sold as 8 GiB shows about 7.7: the kernel keeps some.
+        if probe["memory_mb"] < gib * 1024 * 0.85 or probe.get("cpus", cpus) < cpus:
+            problems.append(
+                wrong(
+                    "topology_size",
+                    f"{size}, and the host has {probe.get('cpus')} processors and {probe['memory_mb'] / 1024:.1f} GiB",
+                    f"{cpus} processors and {gib} GiB",
+                    "Choose a smaller size or a larger host.",
+                    "warning",
+                )
+            )
+    ahead = probe.get("clock_ahead_seconds") or 0
+    if abs(ahead) > CLOCK_SECONDS:
+        found = f"{abs(ahead):.0f} seconds {'ahead' if ahead > 0 else 'behind'}"
+        step = "Let chrony or systemd-timesyncd set it."
+        problems.append(wrong("the clock", found, "the controller's time", step, "warning"))
+    return problems
+
+
+# Applications and namespaces
+
+
+def check_applications(declared: Sequence[Mapping[str, t.Any]], missing: t.Collection[str] = ()) -> list[Problem]:
+    """Applications that would overwrite each other, or whose artifact is not there.
+
+    :param missing: artifacts, as declared, that do not exist on the controller.
+    """
+    problems = []
+    for field in ("name", "root", "port"):
+        seen: dict[str, int] = {}
+        for index, application in enumerate(declared):
+            value = application.get(field)
+            if value is None:
+                continue
+            if str(value) in seen:
+                problems.append(
+                    wrong(
+                        f"topology_applications[{index}].{field}",
+                        f"{describe(value)}, as of topology_applications[{seen[str(value)]}]",
+                        f"a {field} of its own",
+                        "Change one of them.",
+                    )
+                )
+            seen.setdefault(str(value), index)
+    for index, application in enumerate(declared):
+        artifact = application.get("artifact")
+        if artifact and artifact in missing:
+            problems.append(
+                wrong(
+                    f"topology_applications[{index}].artifact",
+                    f"{describe(artifact)}, which does not exist on the controller",
+                    "a file made by the build of the application",
+                    "Build it, or correct the path.",
+                    # site.yml prepares hosts without it; deploy.yml needs it and checks it again.
+                    "warning",
+                )
+            )
+    return problems
+
+
+def retention_hours(text: str) -> float | None:
+    """Hours of a duration such as ``7d`` or ``72h``; ``None`` when it is none."""
+    match = _RETENTION.fullmatch(text)
+    if not text or match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return days * 24 + hours + minutes / 60 + seconds / 3600
+
+
+def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str] | None = None) -> list[Problem]:
+    """Namespaces that are declared twice, have no such retention, or that an application uses and nobody declares.
+
+    :param variable: the variable that declares them.
+    :param wanted: application → its namespace.
+    """
+    if not isinstance(declared, list):
+        return []
+    problems = []
+    names: list[str] = []
+    for index, namespace in enumerate(n for n in declared if isinstance(n, Mapping)):
+        name, retention = str(namespace.get("name", "")), namespace.get("retention")
+        if name in names:
+            problems.append(
+                wrong(
+                    f"{variable}[{index}].name", f"{name!r} for the second time", "each namespace once", "Merge them."
+                )
+            )
+        names.append(name)
+        if retention is not None:
+            hours = retention_hours(str(retention))
+            if hours is None or hours < SHORTEST_RETENTION_HOURS:
+                problems.append(
+                    wrong(
+                        f"{variable}[{index}].retention",
+                        describe(retention),
+                        "a duration of one hour or more, such as 7d or 72h",
+                        f"Correct the retention of {name}.",
+                    )
+                )
+    for application, name in (wanted or {}).items():
+        if name not in names and name != "default":
+            problems.append(
+                wrong(
+                    f"the namespace of the application {application}",
+                    repr(name),
+                    f"one of {', '.join(names) or 'the declared ones'}",
+                    f"Add it to {variable}, or make sure that it exists.",
+                    "warning",
+                )
+            )
+    return problems
+
+
+# Several hosts together
+
+
+@dataclass(frozen=True)
+class Host:
+    """What is known of one host when all are judged together. ``values`` are those of :data:`SHARED` that it has."""
+
+    name: str
+    roles: Sequence[str]
+    values: Values
+
+
+SHARED = (
+    "postgres_max_connections",
+    "postgres_port",
+    "postgres_reserved_connections",
+    "postgres_runtime",
+    "postgres_version",
+    "temporal_database_max_connections",
+    "temporal_history_shards",
+    "temporal_version",
+    "temporal_visibility_database_max_connections",
+)
+
+
+def check_together(hosts: Sequence[Host]) -> list[tuple[str, Problem]]:
+    """Problems that only show when hosts are compared, each with the host to name."""
+    servers = [h for h in hosts if "temporal" in h.roles]
+    databases = [h for h in hosts if "postgres" in h.roles]
+    problems: list[tuple[str, Problem]] = []
+    for server in servers:
+        for variable in ("temporal_history_shards", "temporal_version"):
+            ours, first = server.values.get(variable), servers[0].values.get(variable)
+            if str(ours) != str(first):
+                problem = wrong(
+                    variable, str(ours), f"{first} as on {servers[0].name}", "All hosts of a cluster need the same."
+                )
+                problems.append((server.name, problem))
+    for database in databases:
+        if servers:
+            pair = check_pair(servers[0].values.get("temporal_version"), database.values.get("postgres_version"))
+            problems += [(database.name, problem) for problem in pair]
+    if databases and servers:
+        problems += [(databases[0].name, p) for p in check_budget(databases[0].values, [s.values for s in servers])]
+    return problems
+
+
+def check_budget(database: Values, servers: Sequence[Values]) -> list[Problem]:
+    """Whether the pools of all servers fit into the connections of the database.
+
+    Every server process opens up to one pool of each store for each of its four roles.
+    """
+    limit, reserved = _number(database.get("postgres_max_connections")), database.get("postgres_reserved_connections")
+    if limit is None:
+        return []
+    pools = [
+        SERVER_ROLES
+        * (
+            (_number(s.get("temporal_database_max_connections")) or 0)
+            + (_number(s.get("temporal_visibility_database_max_connections")) or 0)
+        )
+        for s in servers
+    ]
+    needed, kept = sum(pools), _number(reserved) or 0
+    if needed + kept <= limit:
+        return []
+    return [
+        wrong(
+            "postgres_max_connections",
+            f"{limit}",
+            f"{needed + kept} or more: {len(pools)} Temporal server{'s' if len(pools) > 1 else ''} may open {needed} "
+            f"connections (four roles, a pool for each store), and {kept} are reserved",
+            "Raise postgres_max_connections, or lower temporal_database_max_connections or "
+            "temporal_visibility_database_max_connections.",
+        )
+    ]
+
+
+def _number(value: t.Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+# What will be deployed
+
+
+def summary(roles: t.Collection[str], values: Values, probe: Probe) -> list[dict[str, str]]:
+    """One row for each component of a host: ``component``, ``version``, ``runtime``, ``ports``, ``present``."""
+    present = {str(c["name"]): c for c in probe.get("containers", ())}
+    wanted = ports(roles, values)
+    rows = []
+    for component in COMPONENTS:
+        if component.role not in roles:
+            continue
+        runtime = str(values.get(f"{component.role}_runtime") or "container")
+        container = present.get(str(values.get(component.container)))
+        rows.append(
+            {
+                "component": component.name,
+                "version": str(values.get(component.version) or ""),
+                "runtime": runtime,
+                "ports": _places(p for p in wanted if p.component == component.name),
+                "present": _present(container) if runtime != "external" else "used as it is",
+            }
+        )
+    if "nginx" in roles:
+        held = any(one["unit"].removesuffix(".service") == "nginx" for one in probe.get("listeners", ()))
+        places = _places(p for p in wanted if p.component == "nginx")
+        rows.append(_row("nginx", "distribution", "systemd", places, "runs" if held else "new"))
+    if {"pm2_worker", "app_release"} & set(roles):
+        for application in applications(values):
+            name = str(application.get("name"))
+            held = any(one["unit"] == f"{name}-pm2.service" for one in probe.get("listeners", ()))
+            places = _places(p for p in wanted if p.component == f"application {name}")
+            runtime = str(application.get("runtime") or "pm2")
+            rows.append(_row(name, "its artifact", runtime, places, "runs" if held else "new"))
+    return rows
+
+
+def _row(component: str, version: str, runtime: str, places: str, present: str) -> dict[str, str]:
+    return {"component": component, "version": version, "runtime": runtime, "ports": places, "present": present}
+
+
+def _places(wanted: t.Iterable[Port]) -> str:
+    return ", ".join(f"{p.address}:{p.number}" if p.address not in _ANY else str(p.number) for p in wanted)
+
+
+def _present(container: Mapping[str, t.Any] | None) -> str:
+    if container is None:
+        return "new"
+    state = ", ".join(filter(None, (str(container["state"]), str(container["health"]))))
+    return f"{str(container['image']).rpartition('/')[2]}, {state}"
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """The summary of all hosts as text: one line a component, columns as wide as they need to be."""
+    columns = ("host", "component", "version", "runtime", "ports", "present")
+    lines = [columns, *(tuple(str(row.get(c, "")) for c in columns) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def report(problems: t.Iterable[tuple[str, Problem]], level: str) -> list[str]:
+    """``host: sentence`` for each problem of that level, hosts with the same one together."""
+    hosts: dict[str, list[str]] = {}
+    for host, problem in problems:
+        if problem.level == level and host not in hosts.setdefault(problem.text, []):
+            hosts[problem.text].append(host)
+    return [f"{_hosts(names)}: {text}" for text, names in hosts.items() if names]
+
+
+def _hosts(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
