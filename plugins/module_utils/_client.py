@@ -77,6 +77,8 @@ class Temporal:
     Times are seconds; points in time are seconds since the epoch.
     """
 
+    _quiet: t.ClassVar[t.Any] = None  # one runtime a process: each has threads of its own
+
     def __init__(self, settings: Settings, *, retry: bool = True) -> None:
         """Connect.
 
@@ -91,13 +93,14 @@ class Temporal:
         self.settings = settings
         self._retry = retry
         self._loop = asyncio.new_event_loop()
-        # The SDK's core would log to stdout, where Ansible expects nothing but the result.
-        quiet = runtime.Runtime(telemetry=runtime.TelemetryConfig(logging=None))
+        if Temporal._quiet is None:
+            # The SDK's core would log to stdout, where Ansible expects nothing but the result.
+            Temporal._quiet = runtime.Runtime(telemetry=runtime.TelemetryConfig(logging=None))
         config = service.ConnectConfig(
             target_host=settings.address,
             tls=self._tls(service),
             api_key=settings.api_key,
-            runtime=quiet,
+            runtime=Temporal._quiet,
             identity="durable.temporal",
         )
         try:
