@@ -72,7 +72,7 @@ def cause(error: BaseException) -> str:
 
 
 def places(variables: MutableMapping[str, t.Any], base: Path) -> dict[str, str]:
-    """``file:line`` of each variable that was written in a file, relative to a directory where it lies below it."""
+    """``file:line`` of each variable that the user wrote, relative to a directory where it lies below it."""
     try:
         # No public interface says where a value was written. Without this one, messages are just shorter.
         origin = importlib.import_module("ansible._internal._datatag._tags").Origin
@@ -83,6 +83,8 @@ def places(variables: MutableMapping[str, t.Any], base: Path) -> dict[str, str]:
         tag = origin.get_tag(value)
         if tag is not None and tag.path:
             path = Path(tag.path)
+            if path.resolve().is_relative_to(COLLECTION / "roles"):
+                continue
             shown = path.relative_to(base) if path.is_relative_to(base) else path
             found[name] = f"{shown}:{tag.line_num}" if tag.line_num else str(shown)
     return found

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel, systemd and Docker print, read."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.durable.temporal.plugins.module_utils import _probe as probe
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def row(address: str, state: str = "0A", inode: int = 42) -> str:
+    return f"   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the samples are of a little-endian machine")
+def test_listening_sockets_are_read() -> None:
+    text = HEAD + row("0100007F:1538") + row("00000000:0050") + row("0100007F:1F90", "01")
+    assert probe.parse_listeners(text) == [("127.0.0.1", 5432, 42), ("0.0.0.0", 80, 42)]
+    six = HEAD + row("00000000000000000000000000000000:0050") + row("0000000000000000FFFF00000100007F:1538")
+    assert probe.parse_listeners(six) == [("::", 80, 42), ("127.0.0.1", 5432, 42)]
+    assert probe.parse_listeners("") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "container"),
+    [
+        ("0::/system.slice/nginx.service\n", "nginx.service", ""),
+        ("0::/system.slice/system-postgresql.slice/postgresql@17-main.service\n", "postgresql@17-main.service", ""),
+        ("12:pids:/docker/0123456789abcdef\n1:name=systemd:/docker/0123456789abcdef\n", "", "0123456789abcdef"),
+        ("0::/system.slice/docker-0123456789abcdef.scope\n", "", "0123456789abcdef"),
+        ("1:name=systemd:/docker/0123456789abcdef/system.slice/ssh.service\n", "ssh.service", ""),
+        ("0::/user.slice/user-0.slice/session-1.scope\n", "session-1.scope", ""),
+        ("0::/\n", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_unit_or_container_of_a_process_is_read(text: str, unit: str, container: str) -> None:
+    assert probe.parse_cgroup(text) == (unit, container)
+
+
+def test_the_operating_system_is_read() -> None:
+    text = 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nID=ubuntu\nVERSION_ID="24.04"\n# x=y\nHOME_URL=https://example.org\n'
+    assert probe.parse_os_release(text) == {"id": "ubuntu", "version": "24.04", "name": "Ubuntu 24.04.3 LTS"}
+    assert probe.parse_os_release("") == {"id": "", "version": "", "name": ""}
+
+
+def test_memory_is_read() -> None:
+    assert probe.parse_memory_mb("MemTotal:        8048576 kB\nMemFree: 1 kB\n") == 7859
+    assert probe.parse_memory_mb("") == 0
+
+
+def test_containers_are_read() -> None:
+    lines = [
+        "abc\tdb\tpostgres:17\trunning\tUp 3 minutes (healthy)\t127.0.0.1:5432->5432/tcp, [::1]:5432->5432/tcp\t/opt/x",
+        "def\tweb\tnginx\trunning\tUp 1 second (health: starting)\t0.0.0.0:8000-8001->80-81/tcp, 9000/tcp\t",
+        "ghi\told\tx\texited\tExited (0) 2 days ago\t\t",
+        "nonsense",
+    ]
+    db, web, old = probe.parse_containers("\n".join(lines))
+    assert db["ports"] == [{"address": "127.0.0.1", "port": 5432}, {"address": "::1", "port": 5432}]
+    assert (db["health"], web["health"], old["health"]) == ("healthy", "starting", "")
+    assert (db["directory"], web["directory"]) == ("/opt/x", "")
+    assert [p["port"] for p in web["ports"]] == [8000, 8001]
+
+
+def test_a_socket_of_this_process_is_found_with_its_owner() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (found,) = [one for one in probe.listeners([]) if one["port"] == port]
+    assert found["address"] == "127.0.0.1"
+    assert found["pid"] == os.getpid()
+    assert found["process"]
+
+
+def test_a_port_that_docker_publishes_without_a_socket_is_found() -> None:
+    container = {"id": "a", "name": "db", "ports": [{"address": "127.0.0.1", "port": 1}]}
+    (found,) = [one for one in probe.listeners([container]) if one["port"] == 1]
+    assert found["container"] == "db"
+
+
+def test_a_path_that_is_not_there_yet_stands_for_its_parent(tmp_path: Path) -> None:
+    room = probe.room(str(tmp_path / "a" / "b"))
+    assert room["at"] == str(tmp_path)
+    assert room["total_mb"] >= room["free_mb"] > 0

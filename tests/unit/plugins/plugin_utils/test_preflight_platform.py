@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each guard of the platform: a case that it finds, and a case that it lets pass."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
+
+ROLES = ["host", "docker", "postgres", "temporal", "temporal_ui", "nginx", "pm2_worker"]
+VALUES: dict[str, t.Any] = {
+    "postgres_runtime": "container",
+    "postgres_version": "17",
+    "postgres_container": "temporal-postgres",
+    "postgres_directory": "/opt/x/temporal",
+    "postgres_port": 5432,
+    "postgres_bind_address": "127.0.0.1",
+    "postgres_max_connections": 200,
+    "postgres_reserved_connections": 20,
+    "temporal_version": "1.32.2",
+    "temporal_container": "temporal-server",
+    "temporal_directory": "/opt/x/temporal",
+    "temporal_bind_address": "127.0.0.1",
+    "temporal_grpc_port": 7233,
+    "temporal_http_port": 7243,
+    "temporal_metrics_port": 9090,
+    "temporal_history_shards": 512,
+    "temporal_database_max_connections": 20,
+    "temporal_visibility_database_max_connections": 10,
+    "temporal_ui_version": "2.56.0",
+    "temporal_ui_container": "temporal-ui",
+    "temporal_ui_directory": "/opt/x/temporal",
+    "temporal_ui_port": 8080,
+    "temporal_ui_bind_address": "127.0.0.1",
+    "nginx_sites": [{"name": "api", "kind": "app"}, {"name": "other", "kind": "app"}, {"name": "ui", "kind": "ui"}],
+    "pm2_worker_applications": [{"name": "orders", "port": 3000, "root": "/opt/x/workflow"}],
+}
+PROBE: dict[str, t.Any] = {
+    "os": {"id": "debian", "version": "13", "name": "Debian GNU/Linux 13 (trixie)"},
+    "architecture": "x86_64",
+    "python": "3.13.5",
+    "systemd": True,
+    "memory_mb": 7800,
+    "cpus": 2,
+    "clock_ahead_seconds": 1.2,
+    "disks": [{"path": "/opt/x", "at": "/opt", "total_mb": 50000, "free_mb": 40000}],
+    "listeners": [],
+    "containers": [],
+}
+
+
+def listener(address: str, port: int, process: str = "", unit: str = "", container: str = "") -> dict[str, t.Any]:
+    pid = 7 if process else 0
+    return {"address": address, "port": port, "pid": pid, "process": process, "unit": unit, "container": container}
+
+
+def container(name: str, image: str, directory: str = "/opt/x/temporal", health: str = "healthy") -> dict[str, t.Any]:
+    return {
+        "name": name,
+        "image": image,
+        "directory": directory,
+        "state": "running",
+        "health": health,
+        "ports": [],
+        "id": name,
+    }
+
+
+def texts(problems: list[Problem]) -> list[str]:
+    return [problem.text for problem in problems]
+
+
+# ports
+
+
+def test_every_port_of_a_host_is_known() -> None:
+    found = platform.ports(ROLES, VALUES)
+    assert sorted(p.number for p in found) == [80, 3000, 5432, 7233, 7243, 8080, 8088, 9090]
+    assert platform.ports(["host"], VALUES) == []
+    assert platform.ports(["postgres"], {**VALUES, "postgres_runtime": "external"}) == []
+    assert platform.ports(["temporal_ui"], {**VALUES, "temporal_ui_port": "many"}) == []
+
+
+def test_ports_of_our_own_that_clash_are_found() -> None:
+    assert platform.check_clashes(platform.ports(ROLES, VALUES)) == []
+    clashing = platform.ports(ROLES, {**VALUES, "temporal_ui_port": 3000, "temporal_http_port": 5432})
+    assert texts(platform.check_clashes(clashing)) == [
+        "temporal_http_port is 5432, which is also postgres_port; expected a port of its own. Change one of them.",
+        "the port of the application orders is 3000, which is also temporal_ui_port; expected a port of its own. "
+        "Change one of them.",
+    ]
+
+
+def test_a_tls_site_takes_its_own_port() -> None:
+    sites = [{"name": "api", "kind": "app", "tls": {"certificate": "c", "key": "k"}}]
+    assert [p.number for p in platform.ports(["nginx"], {"nginx_sites": sites})] == [80, 443]
+
+
+@pytest.mark.parametrize(
+    ("address", "clashes"),
+    [("0.0.0.0", True), ("::", True), ("127.0.0.1", True), ("10.0.0.4", False), ("localhost", True)],
+)
+def test_addresses_that_overlap_clash(address: str, clashes: bool) -> None:
+    port = platform.Port("PostgreSQL", "postgres_port", 5432, "127.0.0.1")
+    assert port.clashes(address, 5432) is clashes
+    assert not port.clashes(address, 5433)
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (listener("0.0.0.0", 5432, "python3"), "where python3 (process 7) on every address listens already"),
+        (
+            listener("127.0.0.1", 5432, "postgres", "postgresql@15-other.service", ""),
+            None,  # The distribution's PostgreSQL has the unit that ours would have.
+        ),
+        (listener("127.0.0.1", 5432, "postgres", "gitlab.service"), "set postgres_runtime: external"),
+        (listener("127.0.0.1", 5432, container="company-db"), "where the container company-db on 127.0.0.1 listens"),
+        (listener("127.0.0.1", 5432), "where a process that could not be seen on 127.0.0.1 listens"),
+        (listener("127.0.0.1", 5432, container="temporal-postgres"), None),
+        (listener("10.0.0.4", 5432, "python3"), None),
+        (listener("0.0.0.0", 80, "nginx", "nginx.service"), None),
+        (listener("0.0.0.0", 80, "apache2", "apache2.service"), "apache2 (process 7 of apache2.service)"),
+        (listener("::", 3000, "node", "orders-pm2.service"), None),
+        (listener("::", 3000, "node", "grafana.service"), "the port of the application orders is 3000, where node"),
+        (listener("0.0.0.0", 9999, "python3"), None),
+    ],
+)
+def test_foreign_services_on_our_ports_are_named_and_our_own_are_not(held: dict[str, t.Any], words: str | None) -> None:
+    found = texts(platform.check_foreign(platform.ports(ROLES, VALUES), {**PROBE, "listeners": [held]}))
+    assert len(found) == (0 if words is None else 1)
+    assert words is None or words in found[0]
+
+
+def test_a_container_of_ours_is_reused_and_a_namesake_is_not_touched() -> None:
+    ours = container("temporal-postgres", "postgres:17")
+    assert platform.check_containers(ROLES, VALUES, {**PROBE, "containers": [ours]}) == []
+    foreign = container("temporal-postgres", "postgres:17", "/srv/other")
+    (text,) = texts(platform.check_containers(ROLES, VALUES, {**PROBE, "containers": [foreign]}))
+    assert "belongs to the Compose project in /srv/other" in text
+    by_hand = container("temporal-server", "temporalio/server:1.32.2", "")
+    (text,) = texts(platform.check_containers(ROLES, VALUES, {**PROBE, "containers": [by_hand]}))
+    assert "belongs to no Compose project" in text
+
+
+@pytest.mark.parametrize(
+    ("present", "words"),
+    [
+        (
+            container("temporal-postgres", "local/postgres:15"),
+            "expected 15, the major version whose data",
+        ),
+        (container("temporal-postgres", "postgres:17.6-bookworm"), None),
+        (container("temporal-server", "temporalio/server:1.30.6"), "Upgrade to 1.31.2 first"),
+        (container("temporal-server", "temporalio/server:1.31.2"), None),
+        (container("temporal-server", "registry.example:5000/server:1.32.2"), None),
+        (container("temporal-server", "temporalio/server:latest"), None),
+    ],
+)
+def test_steps_between_releases_that_cannot_be_made_are_found(present: dict[str, t.Any], words: str | None) -> None:
+    found = texts(platform.check_containers(ROLES, VALUES, {**PROBE, "containers": [present]}))
+    assert len(found) == (0 if words is None else 1)
+    assert words is None or words in found[0]
+
+
+# releases
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("1.32.2", None),
+        ("1.26.1", "must not be used"),
+        ("1.20.0", "not supported"),
+        ("latest", "is not a version"),
+        ("1.99.0", "the newest that this collection knows"),
+    ],
+)
+def test_releases_that_must_not_run_are_found(version: str, words: str | None) -> None:
+    found = platform.check_versions(ROLES, {"temporal_version": version})
+    assert len(found) == (0 if words is None else 1)
+    assert words is None or words in found[0].text
+    assert [p.level for p in found] == (["warning"] if version == "1.99.0" else ["error"] if words else [])
+    assert platform.check_versions(["nginx"], {"temporal_version": version}) == []
+
+
+def test_pairs_that_are_not_supported_are_found() -> None:
+    assert platform.check_pair("1.32.2", "17") == []
+    assert platform.check_pair("1.32.2", None) == []
+    (text,) = texts(platform.check_pair("1.32.2", "13"))
+    assert text.startswith("postgres_version is 13: PostgreSQL 13 is too old")
+
+
+# the host
+
+
+@pytest.mark.parametrize(
+    ("changes", "about"),
+    [
+        ({}, []),
+        ({"os": {"id": "ubuntu", "version": "24.04", "name": "Ubuntu 24.04.3 LTS"}}, []),
+        ({"os": {"id": "debian", "version": "11", "name": "Debian 11"}}, ["the operating system"]),
+        ({"os": {"id": "fedora", "version": "42", "name": ""}}, ["the operating system"]),
+        ({"architecture": "riscv64"}, ["the processor"]),
+        ({"python": "3.9.2"}, ["Python"]),
+        ({"systemd": False}, ["the init system"]),
+    ],
+)
+def test_systems_that_are_not_supported_are_found(changes: dict[str, t.Any], about: list[str]) -> None:
+    assert [p.about for p in platform.check_system(ROLES, {**PROBE, **changes})] == about
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"disks": [{"path": "/opt/x", "at": "/", "total_mb": 9000, "free_mb": 3000}]}, ["warning"]),
+        ({"disks": [{"path": "/opt/x", "at": "/", "total_mb": 9000, "free_mb": 100}]}, ["error"]),
+        ({"memory_mb": 3900}, ["warning"]),
+        ({"cpus": 1}, ["warning"]),
+        ({"clock_ahead_seconds": -90}, ["warning"]),
+        ({"clock_ahead_seconds": None}, []),
+    ],
+)
+def test_too_little_room_is_found(changes: dict[str, t.Any], found: list[str]) -> None:
+    assert [p.level for p in platform.check_room({**PROBE, **changes}, "small", True)] == found
+
+
+def test_sizes_are_about_hosts_that_store_data() -> None:
+    assert len(platform.check_room(PROBE, "large", True)) == 1
+    assert platform.check_room(PROBE, "large", False) == []
+
+
+def test_paths_on_one_file_system_are_told_once() -> None:
+    disks = [{"path": p, "at": "/", "total_mb": 9000, "free_mb": 100} for p in ("/opt/x", "/var/lib")]
+    assert len(platform.check_room({**PROBE, "disks": disks}, "small", True)) == 1
+
+
+# applications and namespaces
+
+
+def test_applications_that_would_overwrite_each_other_are_found() -> None:
+    one = {"name": "a", "root": "/opt/a", "port": 3000, "artifact": "/a.tar.gz"}
+    assert platform.check_applications([one, {"name": "b", "root": "/opt/b", "port": 3001}]) == []
+    assert [p.about for p in platform.check_applications([one, {"name": "b", "root": "/opt/a", "port": 3000}])] == [
+        "topology_applications[1].root",
+        "topology_applications[1].port",
+    ]
+    assert [p.about for p in platform.check_applications([one, {"name": "a"}])] == ["topology_applications[1].name"]
+
+
+def test_an_artifact_that_is_not_there_is_worth_knowing() -> None:
+    (problem,) = platform.check_applications([{"name": "a", "artifact": "/a.tar.gz"}], {"/a.tar.gz"})
+    assert problem.level == "warning"
+    assert "'/a.tar.gz', which does not exist on the controller" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("7d", 168), ("72h", 72), ("1d12h", 36), ("90m", 1.5), ("", None), ("7", None), ("x", None), ("7 d", None)],
+)
+def test_durations_are_read(text: str, hours: float | None) -> None:
+    assert platform.retention_hours(text) == hours
+
+
+def test_namespaces_that_cannot_be_are_found() -> None:
+    declared = [{"name": "a", "retention": "7d"}, {"name": "b"}]
+    assert platform.check_namespaces("n", declared, {"orders": "a", "other": "default"}) == []
+    assert platform.check_namespaces("n", None) == []
+    problems = platform.check_namespaces("n", [*declared, {"name": "a", "retention": "5m"}], {"orders": "orders"})
+    assert [(p.about, p.level) for p in problems] == [
+        ("n[2].name", "error"),
+        ("n[2].retention", "error"),
+        ("the namespace of the application orders", "warning"),
+    ]
+
+
+# several hosts
+
+
+def host(name: str, roles: list[str], **changes: t.Any) -> platform.Host:
+    return platform.Host(name, roles, {k: v for k, v in {**VALUES, **changes}.items() if k in platform.SHARED})
+
+
+def test_hosts_that_fit_together_are_no_problem() -> None:
+    assert platform.check_together([host("vm", ROLES)]) == []
+    assert platform.check_together([]) == []
+    assert platform.check_together([host("db", ["postgres"]), host("a", ["temporal"]), host("w", ["pm2_worker"])]) == []
+
+
+def test_a_pair_on_different_hosts_is_found_and_the_database_named() -> None:
+    problems = platform.check_together([host("db", ["postgres"], postgres_version="13"), host("a", ["temporal"])])
+    assert [(name, p.about) for name, p in problems] == [("db", "postgres_version")]
+
+
+def test_servers_of_one_cluster_must_agree() -> None:
+    problems = platform.check_together([host("a", ["temporal"]), host("b", ["temporal"], temporal_history_shards=4)])
+    assert [(name, p.text) for name, p in problems] == [
+        ("b", "temporal_history_shards is 4; expected 512 as on a. All hosts of a cluster need the same.")
+    ]
+
+
+def test_pools_must_fit_into_the_connections_of_the_database() -> None:
+    server = host("a", ["temporal"])
+    assert platform.check_together([host("db", ["postgres"], postgres_max_connections=140), server]) == []
+    problems = platform.check_together([host("db", ["postgres"], postgres_max_connections=139), server])
+    ((name, problem),) = problems
+    assert name == "db"
+    assert "expected 140 or more: 1 Temporal server may open 120 connections" in problem.text
+    two = platform.check_together([host("db", ["postgres"]), server, host("b", ["temporal"])])
+    assert "2 Temporal servers may open 240" in two[0][1].text
+    assert platform.check_budget({}, [VALUES]) == []
+
+
+# the report
+
+
+def test_the_summary_says_what_is_new_and_what_is_there() -> None:
+    present = {
+        **PROBE,
+        "containers": [container("temporal-postgres", "local/postgres:17")],
+        "listeners": [listener("0.0.0.0", 80, "nginx", "nginx.service")],
+    }
+    rows = platform.summary(ROLES, VALUES, present)
+    assert [(r["component"], r["version"], r["ports"], r["present"]) for r in rows] == [
+        ("PostgreSQL", "17", "127.0.0.1:5432", "postgres:17, running, healthy"),
+        ("Temporal server", "1.32.2", "127.0.0.1:7233, 127.0.0.1:7243, 127.0.0.1:9090", "new"),
+        ("Temporal UI", "2.56.0", "127.0.0.1:8080", "new"),
+        ("nginx", "distribution", "80, 8088", "runs"),
+        ("orders", "its artifact", "3000", "new"),
+    ]
+    assert platform.summary(["postgres"], {"postgres_runtime": "external"}, {})[0]["present"] == "used as it is"
+    lines = platform.table([{"host": "vm", **row} for row in rows]).splitlines()
+    assert len(lines) == 6
+    assert (
+        len({line.index(word) for line, word in zip(lines, ["component", "PostgreSQL", "Temporal", "Temporal"])}) == 1
+    )
+
+
+def test_the_same_problem_of_several_hosts_is_one_line() -> None:
+    same, other = Problem("x", "x is 1; …"), Problem("y", "y is 2; …", "warning")
+    found = [(name, same) for name in ("a", "b", "c", "d", "d")] + [("a", other)]
+    assert platform.report(found, "error") == ["a, b, c and 1 more: x is 1; …"]
+    assert platform.report(found, "warning") == ["a: y is 2; …"]
