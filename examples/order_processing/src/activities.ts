@@ -22,13 +22,13 @@ export function createActivities(store: CaseStore) {
       return `reservation-${order.caseId}`;
     },
 
-    async releaseStock(_order: Order, _reservationId: string): Promise<void> {},
+    async releaseStock(_order: Order): Promise<void> {},
 
     async chargePayment(order: Order): Promise<string> {
       return `payment-${order.caseId}`;
     },
 
-    async refundPayment(_order: Order, _paymentId: string): Promise<void> {},
+    async refundPayment(_order: Order): Promise<void> {},
 
     async shipOrder(order: Order, _reservationId: string): Promise<string> {
       return `parcel-${order.caseId}`;

@@ -6,7 +6,7 @@ import type { CaseStore } from './case-store';
 import { messageOf } from './log';
 import type { ActivityName, Order } from './order';
 
-/** Surrounds every activity: one audit line per attempt, and the bad days that an order's options ask for. */
+/** Surrounds every activity: one audit line per attempt, and the bad days that an order asks for. */
 export class AuditedActivity implements ActivityInboundCallsInterceptor {
   constructor(
     private readonly context: Context,
@@ -31,14 +31,14 @@ export class AuditedActivity implements ActivityInboundCallsInterceptor {
     }
   }
 
-  private async rehearse({ options }: Partial<Order>): Promise<void> {
+  private async rehearse({ slowActivitySeconds, failActivityTimes }: Partial<Order>): Promise<void> {
     const { attempt, activityType } = this.context.info;
     const name = activityType as ActivityName;
-    for (let second = 0; second < (options?.slowActivitySeconds?.[name] ?? 0); second++) {
+    for (let second = 0; second < (slowActivitySeconds?.[name] ?? 0); second++) {
       this.context.heartbeat(second);
       await this.context.sleep('1 second');
     }
-    const failures = options?.failActivityTimes?.[name] ?? 0;
+    const failures = failActivityTimes?.[name] ?? 0;
     if (attempt <= failures) throw new Error(`${name} fails as the order asks: attempt ${attempt} of ${failures}`);
   }
 

@@ -13,19 +13,7 @@ export const ACTIVITY_NAMES = [
 ] as const;
 export type ActivityName = (typeof ACTIVITY_NAMES)[number];
 
-/** How this order differs from the usual way; the last two exist to rehearse bad days on a live system. */
-export interface OrderOptions {
-  /** Wait for the signal `approve` (or `cancel`) before the payment. */
-  waitForSignal: boolean;
-  /** How long to wait for it; then the order expires and the stock is released. */
-  approvalTimeoutSeconds: number;
-  /** A pause between payment and shipping. */
-  holdSeconds: number;
-  /** Fail the first N attempts of an activity. */
-  failActivityTimes: Partial<Record<ActivityName, number>>;
-  /** Let an activity take N seconds longer. */
-  slowActivitySeconds: Partial<Record<ActivityName, number>>;
-}
+type PerActivity = Partial<Record<ActivityName, number>>;
 
 export interface Order {
   caseId: string;
@@ -33,7 +21,16 @@ export interface Order {
   tenantId: string;
   userId: string;
   teams: string[];
-  options: OrderOptions;
+  /** Wait for the signal `approve` (or `cancel`) before the payment. */
+  waitForSignal: boolean;
+  /** How long to wait for it; then the order expires and the stock is released. */
+  approvalTimeoutSeconds: number;
+  /** A pause between payment and shipping. */
+  holdSeconds: number;
+  /** To rehearse bad days on a live system: fail the first N attempts of an activity. */
+  failActivityTimes: PerActivity;
+  /** Likewise: let an activity take N seconds longer. */
+  slowActivitySeconds: PerActivity;
 }
 
 export type Stage =
@@ -96,7 +93,11 @@ export function parseOrder(body: unknown): Parsed<Order> {
     tenantId: text(body, 'tenantId', problems),
     userId: text(body, 'userId', problems),
     teams: teams(body, problems),
-    options: options(body.options ?? {}, problems),
+    waitForSignal: flag(body, 'waitForSignal', problems),
+    approvalTimeoutSeconds: integer(body.approvalTimeoutSeconds ?? DAY_SECONDS, 'approvalTimeoutSeconds', 1, 30 * DAY_SECONDS, problems),
+    holdSeconds: integer(body.holdSeconds ?? 0, 'holdSeconds', 0, 30 * DAY_SECONDS, problems),
+    failActivityTimes: perActivity(body.failActivityTimes ?? {}, 'failActivityTimes', 20, problems),
+    slowActivitySeconds: perActivity(body.slowActivitySeconds ?? {}, 'slowActivitySeconds', 120, problems),
   };
   return problems.length > 0 ? { problems } : { value: order, problems: [] };
 }
@@ -135,46 +136,14 @@ function teams(body: Record<string, unknown>, problems: Problem[]): string[] {
   return [];
 }
 
-function options(value: unknown, problems: Problem[]): OrderOptions {
-  const result: OrderOptions = {
-    waitForSignal: false,
-    approvalTimeoutSeconds: DAY_SECONDS,
-    holdSeconds: 0,
-    failActivityTimes: {},
-    slowActivitySeconds: {},
-  };
-  if (!isRecord(value)) {
-    problems.push({ field: 'options', found: shown(value), expected: 'an object' });
-    return result;
-  }
-  for (const [name, option] of Object.entries(value)) {
-    const field = `options.${name}`;
-    switch (name) {
-      case 'waitForSignal':
-        if (typeof option === 'boolean') result.waitForSignal = option;
-        else problems.push({ field, found: shown(option), expected: 'true or false' });
-        break;
-      case 'approvalTimeoutSeconds':
-        result.approvalTimeoutSeconds = integer(option, field, 1, 30 * DAY_SECONDS, problems);
-        break;
-      case 'holdSeconds':
-        result.holdSeconds = integer(option, field, 0, 30 * DAY_SECONDS, problems);
-        break;
-      case 'failActivityTimes':
-        result.failActivityTimes = perActivity(option, field, 20, problems);
-        break;
-      case 'slowActivitySeconds':
-        result.slowActivitySeconds = perActivity(option, field, 120, problems);
-        break;
-      default:
-        problems.push({ field, found: shown(option), expected: `no such option; known: ${Object.keys(result).join(', ')}` });
-    }
-  }
-  return result;
+function flag(body: Record<string, unknown>, field: string, problems: Problem[]): boolean {
+  const value = body[field] ?? false;
+  if (typeof value !== 'boolean') problems.push({ field, found: shown(value), expected: 'true or false' });
+  return value === true;
 }
 
-function perActivity(value: unknown, field: string, max: number, problems: Problem[]): Partial<Record<ActivityName, number>> {
-  const result: Partial<Record<ActivityName, number>> = {};
+function perActivity(value: unknown, field: string, max: number, problems: Problem[]): PerActivity {
+  const result: PerActivity = {};
   if (!isRecord(value)) {
     problems.push({ field, found: shown(value), expected: 'an object from activity name to number' });
     return result;

@@ -44,47 +44,45 @@ export async function orderProcessing(input: Order): Promise<OrderStatus> {
 
   // An order that is not valid ends here: there is nothing to undo, and no case to remember.
   const order = await forward.validateOrder(input);
-  const { options } = order;
   now.stage = 'validated';
 
-  const finish = async (stage: Stage): Promise<OrderStatus> => {
-    now.stage = stage;
-    await certain.notifyUser(order, stage);
-    await certain.saveCase(order, now);
-    return now;
-  };
-  const undoAll = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step();
-  };
+  // The end of an order is not cancellable: it is undone, told and remembered in full.
+  const finish = (stage: Stage): Promise<OrderStatus> =>
+    CancellationScope.nonCancellable(async () => {
+      for (const step of undo.splice(0).reverse()) await step();
+      now.stage = stage;
+      await certain.notifyUser(order, stage);
+      await certain.saveCase(order, now);
+      return now;
+    });
 
   try {
     await certain.saveCase(order, now);
 
+    // What undoes a step is noted before it: a step that seems to fail may have done its work.
+    undo.push(() => certain.releaseStock(order));
     const reservationId = await forward.reserveStock(order);
-    undo.push(() => certain.releaseStock(order, reservationId));
     Object.assign(now, { stage: 'reserved', reservationId });
 
-    if (options.waitForSignal) {
+    if (order.waitForSignal) {
       now.stage = 'waiting_for_approval';
       await certain.saveCase(order, now);
-      const decided = await condition(() => Boolean(now.approvedBy ?? now.cancelledBy), options.approvalTimeoutSeconds * 1000);
+      const decided = await condition(() => Boolean(now.approvedBy ?? now.cancelledBy), order.approvalTimeoutSeconds * 1000);
       if (!decided) {
-        now.reason = `nobody decided within ${options.approvalTimeoutSeconds} seconds`;
-        await undoAll();
+        now.reason = `nobody decided within ${order.approvalTimeoutSeconds} seconds`;
         return await finish('expired');
       }
     }
     if (now.cancelledBy) {
       now.reason = `cancelled by ${now.cancelledBy.by}`;
-      await undoAll();
       return await finish('rejected');
     }
 
+    undo.push(() => certain.refundPayment(order));
     const paymentId = await forward.chargePayment(order);
-    undo.push(() => certain.refundPayment(order, paymentId));
     Object.assign(now, { stage: 'paid', paymentId });
 
-    if (options.holdSeconds > 0) await sleep(options.holdSeconds * 1000);
+    if (order.holdSeconds > 0) await sleep(order.holdSeconds * 1000);
 
     now.trackingId = await forward.shipOrder(order, reservationId);
     now.stage = 'shipped';
@@ -94,10 +92,7 @@ export async function orderProcessing(input: Order): Promise<OrderStatus> {
   } catch (error) {
     const cancelled = isCancellation(error);
     now.reason = cancelled ? 'the workflow was cancelled' : rootMessage(error);
-    await CancellationScope.nonCancellable(async () => {
-      await undoAll();
-      await finish(cancelled ? 'cancelled' : 'failed');
-    });
+    await finish(cancelled ? 'cancelled' : 'failed');
     throw error;
   }
 }
