@@ -91,6 +91,42 @@ class Member:
     seconds: float
 
 
+def shards_of(metadata: bytes) -> int | None:
+    """The history shard count in the server's own record of a cluster, a protobuf message with it in field 2.
+
+    Fields before it may be numbers or texts; ``None`` when it is not found.
+    """
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = metadata[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    try:
+        while at < len(metadata):
+            tag = number()
+            field, kind = tag >> 3, tag & 7
+            if field == 2 and kind == 0:
+                return number()
+            if kind == 0:
+                number()
+            elif kind == 2:
+                length = number()
+                at += length
+            else:
+                return None
+    except IndexError:
+        pass
+    return None
+
+
 class Database:
     """A connection to one database. Every method raises :class:`DatabaseError`."""
 
@@ -181,6 +217,13 @@ class Database:
             [HEARTBEAT_SECONDS],
         )
         return [Member(_ROLES.get(role, f"role {role}"), str(address), float(age)) for role, address, age in rows]
+
+    def history_shards(self, cluster: str = "active") -> int | None:
+        """Number of history shards that a cluster was first started with, or ``None`` while it has not been started."""
+        if not self.has_table("cluster_metadata_info"):
+            return None
+        data = self.value("SELECT data FROM cluster_metadata_info WHERE cluster_name = %s", [cluster])
+        return None if data is None else shards_of(bytes(data))
 
     def connections(self) -> tuple[int, int]:
         """Connections of clients in use, and how many there may be for users who are not superusers."""

@@ -32,6 +32,12 @@ options:
     description: Release of the server that the databases are for, such as V(1.32.2). The tool must be of that release.
     type: str
     required: true
+  expected_history_shards:
+    description:
+      - Number of history shards that the server will be configured with.
+      - When the cluster was first started with another one, the module fails before any change, because the server would
+        silently go on with the old number.
+    type: int
   tool:
     description:
       - How to run C(temporal-sql-tool), as a list of arguments. The module appends the subcommands and passes all
@@ -116,6 +122,11 @@ changes:
   type: list
   elements: dict
   sample: [{name: visibility, action: update, fields: [level]}]
+history_shards:
+  description: Number of history shards that the cluster was first started with. V(0) before it was, or when
+    O(expected_history_shards) was not given.
+  returned: success
+  type: int
 predicted:
   description: Whether the databases could not be read. Only in check mode, before they exist.
   returned: success
@@ -307,6 +318,22 @@ def read(stores: Stores, check_mode: bool) -> tuple[dict[Store, Level], str, boo
     return levels, version, predicted
 
 
+def check_shards(stores: Stores, expected: int) -> int:
+    """Number of history shards that the cluster was first started with; 0 before that.
+
+    :raises SchemaError: when it is not the expected one.
+    """
+    with stores.open("default") as database:
+        found = database.history_shards()
+    if found is not None and found != expected:
+        raise SchemaError(
+            f"The cluster was first started with {found} history shards; expected {expected}. The number can never "
+            f"change: set temporal_history_shards back to {found}. Another number needs a new cluster. Nothing was "
+            "changed."
+        )
+    return found or 0
+
+
 def needed_levels(server_version: str) -> Levels:
     """Levels that the release needs.
 
@@ -357,6 +384,7 @@ def main() -> None:
         argument_spec={
             "database": {"type": "dict", "required": True, "options": DATABASE},
             "server_version": {"type": "str", "required": True},
+            "expected_history_shards": {"type": "int"},
             "tool": {"type": "list", "elements": "str", "default": ["temporal-sql-tool"]},
             "tool_database_host": {"type": "str"},
             "tool_database_port": {"type": "int"},
@@ -384,6 +412,9 @@ def main() -> None:
         reasons = refusals(options["server_version"], before, version)
         if reasons:
             raise SchemaError(" ".join(reasons))
+        shards = 0
+        if driver and before["default"] and options["expected_history_shards"]:
+            shards = check_shards(Stores(driver, options["database"]), options["expected_history_shards"])
         plan = plan_for(needed, before)
         after = {**before, **{t.cast("Store", change.key): str((change.after or {})["level"]) for change in plan}}
         if plan and driver and not module.check_mode:
@@ -396,6 +427,7 @@ def main() -> None:
         changes=plan.summary(),
         before={store: level or "" for store, level in before.items()},
         after={store: level or "" for store, level in after.items()},
+        history_shards=shards,
         predicted=predicted,
     )
 
