@@ -1,0 +1,98 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's part of the module release: checks artifacts here, and transfers only what a host does not have."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.durable.temporal.plugins.module_utils._release import (
+    ReleaseError,
+    check_archive,
+    check_digest,
+    file_digest,
+)
+
+MODULE = "durable.temporal.release"
+
+
+def deployer(environment: t.Mapping[str, str]) -> str:
+    """Who deploys: the person or the job behind this run."""
+    if environment.get("GITHUB_ACTIONS") == "true":
+        run = "/".join(environment.get(k, "") for k in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
+        return (
+            f"{environment.get('GITHUB_ACTOR', 'github')} ({run}/actions/runs/{environment.get('GITHUB_RUN_ID', '')})"
+        )
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Runs the module with digests first, and again with the files that are missing on the host."""
+
+    _supports_check_mode = True
+    _supports_diff = True
+    # A directory for files on the host is made only when something has to be transferred.
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        arguments["by"] = arguments.get("by") or deployer(os.environ)
+        applications = arguments.get("applications")
+        remote = str(arguments.get("remote_src", False)).lower() in ("true", "yes", "1", "on")
+        if remote or not isinstance(applications, list):
+            return self._call(arguments, task_vars)
+        try:
+            files = {str(a.get("name")): self._artifact(a) for a in applications if a.get("artifact")}
+            arguments["applications"] = [self._with_digest(a, files.get(str(a.get("name")))) for a in applications]
+            result = self._call(arguments, task_vars)
+            missing = [] if result.get("failed") else result.get("missing_artifacts", [])
+            for name in missing:
+                check_archive(files[name][0])
+            if not missing or self._task.check_mode:
+                return result
+            return self._with_files(arguments, {name: files[name][0] for name in missing}, task_vars)
+        except ReleaseError as error:
+            raise AnsibleActionFail(f"on the controller: {error}") from None
+
+    def _artifact(self, application: t.Mapping[str, t.Any]) -> tuple[str, str]:
+        """Path and digest of an artifact on the controller; checks the digest that was promised."""
+        path = self._loader.path_dwim(str(application["artifact"]))
+        digest = file_digest(path)
+        check_digest(path, digest, str(application.get("sha256") or ""))
+        return path, digest
+
+    @staticmethod
+    def _with_digest(application: t.Mapping[str, t.Any], file: tuple[str, str] | None) -> dict[str, t.Any]:
+        """The application for a host that may already have the release: the digest instead of the file."""
+        if file is None:
+            return dict(application)
+        name = os.path.basename(file[0])
+        return {**application, "artifact": None, "sha256": file[1], "source": application.get("source") or name}
+
+    def _with_files(
+        self, arguments: dict[str, t.Any], files: t.Mapping[str, str], task_vars: dict[str, t.Any] | None
+    ) -> dict[str, t.Any]:
+        """Transfer the files and run the module with them; nothing of them stays."""
+        directory = self._make_tmp_path()
+        try:
+            places = {}
+            for number, (name, path) in enumerate(sorted(files.items())):
+                places[name] = self._connection._shell.join_path(directory, f"artifact-{number}.tar.gz")
+                self._transfer_file(path, places[name])
+            self._fixup_perms2((directory, *places.values()))
+            applications = [{**a, "artifact": places.get(a["name"])} for a in arguments["applications"]]
+            return self._call({**arguments, "applications": applications}, task_vars)
+        finally:
+            self._remove_tmp_path(directory)
+
+    def _call(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        return t.cast(
+            "dict[str, t.Any]", self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        )

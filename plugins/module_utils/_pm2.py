@@ -1,0 +1,292 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes under PM2: what an application wants, what PM2 has, and what to do about the difference.
+
+Private to this collection. Pure functions; modules/pm2.py does what they say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan, compare
+
+# Names of variables that every process carries, so that a listing tells which declaration it was started from.
+DEFINITION = "DURABLE_DEFINITION"
+VARIABLES = "DURABLE_VARIABLES"
+# What PM2 takes over only when it makes a process anew; everything else a reload can change.
+FIXED = ("cwd", "script", "args", "node_args", "exec_mode", "out_file", "error_file", "merge_logs", "log_date_format")
+# Statuses of a process that is on its way; it is waited for before anything is decided.
+UNDER_WAY = ("launching", "stopping")
+
+
+class Pm2Error(Exception):
+    """Why processes cannot be brought to the wanted state; the text is for the operator."""
+
+
+def _digest(data: t.Any, length: int) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:length]
+
+
+def _text(value: t.Any) -> str:
+    """A value as an environment variable: ``true`` and not ``True``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def environment_of(
+    application: t.Mapping[str, t.Any], process: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]
+) -> dict[str, str]:
+    """The variables of a process. What is declared closest to it wins; a value of ``None`` takes a variable away."""
+    derived = {
+        "NODE_ENV": "production",
+        "TEMPORAL_ADDRESS": application["temporal_address"] or None,
+        "TEMPORAL_NAMESPACE": application["namespace"] or None,
+        "TEMPORAL_TASK_QUEUE": application["task_queues"][0] if application["task_queues"] else None,
+        "PORT": application["port"],
+    }
+    merged = {**base, **derived, **application["environment"], **process["environment"]}
+    return {k: _text(v) for k, v in sorted(merged.items()) if v is not None}
+
+
+def ecosystem(application: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """PM2's ecosystem file of an application (normalised, see ``_application``). Holds secrets.
+
+    :param base: variables of the host that every process gets, such as the place of its certificates.
+    """
+    return {"apps": [_entry(application, process, base) for process in application["processes"]]}
+
+
+def _entry(
+    application: t.Mapping[str, t.Any], process: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    name = process["name"]
+    entry: dict[str, t.Any] = {
+        "name": name,
+        # The link, not the release: PM2 follows it at each start, so that a reload takes the release that is live then.
+        "cwd": application["current"],
+        "script": process["script"],
+        "exec_mode": process["exec_mode"],
+        "out_file": f"{application['logs']}/{name}-out.log",
+        "error_file": f"{application['logs']}/{name}-error.log",
+        "merge_logs": True,
+        "log_date_format": "YYYY-MM-DDTHH:mm:ss.SSSZ",
+        "vizion": False,
+        "autorestart": True,
+    }
+    entry.update({k: process[k] for k in ("args", "node_args", "max_memory_restart") if process[k]})
+    entry.update(
+        {
+            k: process[k]
+            for k in ("restart_delay", "max_restarts", "min_uptime", "kill_timeout", "wait_ready", "listen_timeout")
+        }
+    )
+    environment = environment_of(application, process, base)
+    fixed = {k: entry[k] for k in FIXED if k in entry}
+    definition = f"{_digest(fixed, 12)}-{_digest([entry, environment], 32)}"
+    own = {DEFINITION: definition, VARIABLES: ",".join(environment)}
+    return {**entry, "instances": process["instances"], "env": {**environment, **own}}
+
+
+def processes(file: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What the module pm2 needs to know of an ecosystem: no values of variables, only names and a digest."""
+    return [
+        {
+            "name": entry["name"],
+            "instances": entry["instances"],
+            "definition": entry["env"][DEFINITION],
+            "variables": entry["env"][VARIABLES].split(",") if entry["env"][VARIABLES] else [],
+        }
+        for entry in file["apps"]
+    ]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One process that PM2 knows. ``release`` is the release that it really runs in, empty when it does not run."""
+
+    name: str
+    number: int
+    pid: int
+    status: str
+    restarts: int
+    started_ms: int
+    definition: str
+    release: str = ""
+    variables: tuple[str, ...] = ()
+    error_file: str = ""
+
+
+def parse(text: str) -> list[dict[str, t.Any]]:
+    """What ``pm2 jlist`` says, without the notices that it may print before.
+
+    :raises Pm2Error: it said something else.
+    """
+    decoder = json.JSONDecoder()
+    for line in range(len(lines := text.splitlines())):
+        if lines[line].startswith("["):
+            try:
+                found, _end = decoder.raw_decode("\n".join(lines[line:]))
+            except ValueError:
+                continue
+            if isinstance(found, list) and all(isinstance(p, dict) for p in found):
+                return found
+    raise Pm2Error(f"pm2 jlist did not list its processes but said: {text.strip()[-300:] or '(nothing)'}")
+
+
+def instances(listing: t.Iterable[t.Mapping[str, t.Any]], release_of: t.Callable[[int], str]) -> list[Instance]:
+    """The processes of a listing, without PM2's own modules.
+
+    :param release_of: process id to the release whose directory it works in.
+    """
+    found = []
+    for row in listing:
+        env = row.get("pm2_env") or {}
+        if env.get("pmx_module"):
+            continue
+        pid = int(row.get("pid") or 0)
+        found.append(
+            Instance(
+                name=str(row.get("name")),
+                number=int(row.get("pm_id", env.get("pm_id", -1))),
+                pid=pid,
+                status=str(env.get("status", "unknown")),
+                restarts=int(env.get("restart_time") or 0),
+                started_ms=int(env.get("pm_uptime") or 0),
+                definition=str(env.get(DEFINITION, "")),
+                release=release_of(pid) if pid else "",
+                variables=tuple(v for v in str(env.get(VARIABLES, "")).split(",") if v),
+                error_file=str(env.get("pm_err_log_path", "")),
+            )
+        )
+    return found
+
+
+def _one(values: t.Iterable[str]) -> str:
+    """What all instances have, or how it is spread over them."""
+    counted = Counter(values)
+    if len(counted) <= 1:
+        return next(iter(counted), "")
+    return ", ".join(f"{n} x {v or 'none'}" for v, n in sorted(counted.items()))
+
+
+def present(found: t.Iterable[Instance]) -> dict[str, dict[str, t.Any]]:
+    """Process name to what its instances have in common."""
+    grouped: dict[str, list[Instance]] = {}
+    for instance in found:
+        grouped.setdefault(instance.name, []).append(instance)
+    return {
+        name: {
+            "instances": len(group),
+            "status": _one(i.status for i in group),
+            "release": _one(i.release for i in group),
+            "definition": _one(i.definition for i in group),
+        }
+        for name, group in sorted(grouped.items())
+    }
+
+
+def plan(wanted: t.Iterable[t.Mapping[str, t.Any]], found: t.Iterable[Instance], release: str) -> Plan:
+    """What differs. Processes that nobody wants are to go."""
+    have = present(found)
+    want: dict[str, dict[str, t.Any] | None] = {
+        w["name"]: {"instances": w["instances"], "status": "online", "release": release, "definition": w["definition"]}
+        for w in wanted
+    }
+    return compare({**want, **{name: None for name in have if name not in want}}, have)
+
+
+@dataclass
+class Actions:
+    """What to tell PM2, in this order. ``delete`` holds names or numbers."""
+
+    delete: list[str] = field(default_factory=list)
+    start: list[str] = field(default_factory=list)
+    reload: list[str] = field(default_factory=list)
+    scale: dict[str, int] = field(default_factory=dict)
+
+    def add(
+        self, change: Change, group: t.Sequence[Instance], variables: t.Collection[str], force: bool = False
+    ) -> None:
+        """Add what brings one process to the wanted state.
+
+        A reload keeps the process serving, but takes over only part of a declaration: not what is in ``FIXED``, and a
+        variable that is no longer declared stays. And it fails for an instance that is not running, so that those go
+        first.
+        """
+        name = change.key
+        if change.after is None:
+            self.delete.append(name)
+            return
+        if change.before is None:
+            self.start.append(name)
+            return
+        online = [i for i in group if i.status == "online"]
+        definition = change.after["definition"]
+        fixed = definition.split("-")[0]
+        anew = any(i.definition.split("-")[0] != fixed or set(i.variables) - set(variables) for i in online)
+        if not online or anew:
+            self.delete.append(name)
+            self.start.append(name)
+            return
+        self.delete += [str(i.number) for i in group if i.status != "online"]
+        if force or any((i.definition, i.release) != (definition, change.after["release"]) for i in online):
+            self.reload.append(name)
+        if len(online) != change.after["instances"]:
+            self.scale[name] = change.after["instances"]
+
+
+def trouble(wanted: t.Sequence[t.Mapping[str, t.Any]], found: t.Sequence[Instance], release: str) -> list[str]:
+    """Sentences about what is not as wanted; empty when every instance runs the right release."""
+    have = present(found)
+    sentences = []
+    for want in wanted:
+        name, now = want["name"], have.get(want["name"])
+        if now is None:
+            sentences.append(f"{name} does not run; expected {want['instances']} online")
+        elif now["status"] != "online" or now["instances"] != want["instances"]:
+            online = sum(i.name == name and i.status == "online" for i in found)
+            restarts = sum(i.restarts for i in found if i.name == name)
+            sentences.append(f"{name} is {now['status']}: {online} of {want['instances']} online, {restarts} restarts")
+        elif now["release"] != release:
+            sentences.append(f"{name} runs release {now['release']}; expected {release}")
+        elif now["definition"] != want["definition"]:
+            sentences.append(f"{name} runs with an earlier declaration")
+    return sentences
+
+
+def restarted(before: t.Sequence[Instance], now: t.Sequence[Instance]) -> dict[str, int]:
+    """Process name to the restarts of its instances since ``before``."""
+    earlier = {i.number: i.restarts for i in before}
+    count: Counter[str] = Counter()
+    for instance in now:
+        # PM2 counts from 0 again after it has given up and is told to start.
+        count[instance.name] += max(0, instance.restarts - earlier.get(instance.number, 0))
+    return {name: number for name, number in count.items() if number}
+
+
+def checks(
+    application: str, wanted: t.Sequence[t.Mapping[str, t.Any]], found: t.Sequence[Instance], release: str
+) -> list[dict[str, str]]:
+    """The health of each wanted process, in the form that all health reports share."""
+    rows = []
+    for want in wanted:
+        group = [i for i in found if i.name == want["name"]]
+        online = sum(i.status == "online" for i in group)
+        wrong = trouble([want], found, release)
+        runs = _one(i.release for i in group) or "none"
+        rows.append(
+            {
+                "component": application,
+                "name": f"process {want['name']}",
+                "status": "failed" if online == 0 else "degraded" if wrong else "healthy",
+                "found": f"{online} online, {sum(i.restarts for i in group)} restarts, release {runs}",
+                "expected": f"{want['instances']} online, release {release or 'none'}",
+                "message": f"{wrong[0]}. Look at its log, then deploy again." if wrong else "",
+            }
+        )
+    return rows

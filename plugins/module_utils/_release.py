@@ -1,0 +1,606 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases of an application on a host: what is there, what is live, what comes next.
+
+Private to this collection. Layout below an application's root::
+
+    releases/<id>/            one unpacked artifact with its dependencies and a REVISION file
+    releases/<id>.partial/    one that was not finished
+    shared/                   what outlives releases; shared/deploys.log says who did what, when
+    current -> releases/<id>  the live release
+    .lock/                    held while something changes
+
+The upper half is pure and tested by tables; :class:`Store` does what it says on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import posixpath
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import tarfile
+import tempfile
+import time
+import types
+import typing as t
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PARTIAL = ".partial"
+NEEDED = ("package.json", "package-lock.json", "dist/")
+NPM_OPTIONS = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
+# The dependencies of a Temporal worker unpack to about 280 MB; with less free space npm fails half-way.
+SPARE_MB = 300
+
+
+class ReleaseError(Exception):
+    """Why a release cannot be installed or made live; the text is for the operator."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One kept release. ``bad`` is the reason for which it was rejected, empty when it was not."""
+
+    id: str
+    digest: str = ""
+    lock_digest: str = ""
+    node: str = ""
+    bad: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """What is on a host: kept releases by id, the id that is live (empty: none), and those that were live before it.
+
+    ``history`` is the stack of live releases, oldest first; its last entry is the live one.
+    """
+
+    releases: tuple[Release, ...] = ()
+    live: str = ""
+    history: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
+
+    def find(self, release_id: str) -> Release | None:
+        return next((r for r in self.releases if r.id == release_id), None)
+
+    def by_digest(self, digest: str) -> Release | None:
+        """The kept release that was made from an artifact: the live one if it is that, else the newest."""
+        same = [r for r in self.releases if r.digest == digest]
+        return next((r for r in same if r.id == self.live), same[-1] if same else None)
+
+    def previous(self) -> str:
+        """The kept release that was live before the live one and was not rejected; empty when there is none."""
+        kept = {r.id for r in self.releases if not r.bad}
+        stack = [i for i in self.history if i != self.live]
+        return next((i for i in reversed(stack) if i in kept), "")
+
+    def as_item(self) -> dict[str, t.Any]:
+        """For a comparison and its diff."""
+        return {
+            "live": self.live,
+            "releases": [r.id for r in self.releases],
+            "bad": {r.id: r.bad for r in self.releases if r.bad},
+            **({"partial": list(self.partial)} if self.partial else {}),
+        }
+
+
+def release_id(now: datetime.datetime, digest: str) -> str:
+    """``20261121034500-1a2b3c4d``: sorts by time, names the artifact."""
+    return f"{now.astimezone(datetime.timezone.utc):%Y%m%d%H%M%S}-{digest[:8]}"
+
+
+def after_install(state: State, release: Release) -> State:
+    """The state with a further release, and without what interrupted runs left."""
+    others = tuple(r for r in state.releases if r.id != release.id)
+    return replace(state, releases=tuple(sorted((*others, release), key=lambda r: r.id)), partial=())
+
+
+def after_switch(state: State, target: str, back: bool = False) -> State:
+    """The state with another release live.
+
+    :param back: going back takes the releases that came after ``target`` off the history, so that going back once more
+        walks further back; going forward puts ``target`` on top. What is made live is no longer marked bad.
+    """
+    releases = tuple(replace(r, bad="") if r.id == target else r for r in state.releases)
+    if target == state.live:
+        return replace(state, releases=releases)
+    history = push(state.history, target, back)
+    return replace(state, live=target, history=history, releases=releases)
+
+
+def push(history: t.Sequence[str], target: str, back: bool) -> tuple[str, ...]:
+    """The stack of live releases after one more switch."""
+    if back and target in history:
+        return tuple(history[: len(history) - list(reversed(history)).index(target)])
+    return (*(i for i in history if i != target), target)
+
+
+def superfluous(state: State, keep: int) -> list[str]:
+    """Ids of releases to delete so that ``keep`` stay: oldest first, rejected ones before good ones.
+
+    Never the live one, and never the one to go back to.
+    """
+    protected = {state.live, state.previous()} - {""}
+    rest = [r for r in state.releases if r.id not in protected]
+    rest.sort(key=lambda r: (not r.bad, r.id))
+    surplus = len(rest) - max(0, keep - len(protected))
+    return [r.id for r in rest[: max(0, surplus)]]
+
+
+def after_prune(state: State, keep: int) -> State:
+    gone = set(superfluous(state, keep))
+    return replace(state, releases=tuple(r for r in state.releases if r.id not in gone))
+
+
+def reject(state: State, rejected: str, reason: str) -> State:
+    """The state with a release marked bad and, when it was live, the previous one live again if there is any."""
+    marked = replace(state, releases=tuple(replace(r, bad=reason) if r.id == rejected else r for r in state.releases))
+    if rejected != state.live:
+        return marked
+    previous = marked.previous()
+    return after_switch(marked, previous, back=True) if previous else marked
+
+
+def history_of(entries: t.Iterable[t.Mapping[str, t.Any]], live: str) -> tuple[str, ...]:
+    """The stack of live releases from the entries of the log. What is really live (the link) has the last word."""
+    history: tuple[str, ...] = ()
+    for entry in entries:
+        if entry.get("action") in ("live", "back") and isinstance(entry.get("release"), str):
+            history = push(history, entry["release"], entry["action"] == "back")
+    if live and (not history or history[-1] != live):
+        history = push(history, live, back=False)
+    return history
+
+
+# --- Archives -----------------------------------------------------------------------------------------------------
+
+
+def member_path(name: str) -> str:
+    """The path of a member below the release, without ``./``; empty for the root itself.
+
+    :raises ReleaseError: it leaves the release.
+    """
+    path = posixpath.normpath(name)
+    if name.startswith("/") or path == ".." or path.startswith("../"):
+        raise ReleaseError(
+            f"its member {name!r} would be written outside the release. Pack it again with paths below its root."
+        )
+    return "" if path == "." else path
+
+
+def check_link(path: str, target: str) -> None:
+    """:raises ReleaseError: a symbolic link points out of the release."""
+    resolved = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    if target.startswith("/") or resolved == ".." or resolved.startswith("../"):
+        raise ReleaseError(
+            f"its link {path!r} points to {target!r}, outside the release. Pack the file itself instead."
+        )
+
+
+def check_members(members: t.Sequence[tarfile.TarInfo]) -> None:
+    """Check that an archive holds a release, and nothing that writes elsewhere.
+
+    :raises ReleaseError: what is missing or unsafe.
+    """
+    paths: dict[str, tarfile.TarInfo] = {}
+    for member in members:
+        path = member_path(member.name)
+        if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+            raise ReleaseError(
+                f"its member {member.name!r} is a device or a pipe; a release holds files, directories and links."
+            )
+        if member.issym():
+            check_link(path, member.linkname)
+        if member.islnk():
+            member_path(member.linkname)
+        paths[path] = member
+    links = {path for path, member in paths.items() if member.issym()}
+    for path in paths:
+        parents = {path[:i] for i, character in enumerate(path) if character == "/"}
+        if through := sorted(parents & links):
+            raise ReleaseError(
+                f"its member {path!r} would be written through the link {through[0]!r}. Pack the file itself instead."
+            )
+    present = {
+        n
+        for n in NEEDED
+        if (any(p.startswith(n) for p in paths) if n.endswith("/") else n in paths and paths[n].isreg())
+    }
+    if missing := [n for n in NEEDED if n not in present]:
+        hint = ""
+        if nested := sorted({p.split("/", 1)[0] for p in paths if p.endswith("/package.json") and p.count("/") == 1}):
+            hint = f" They lie below {nested[0]}/: pack from inside it (tar -C {nested[0]} -czf FILE .)."
+        raise ReleaseError(
+            f"it has no {' and no '.join(missing)}; a release is a .tar.gz with {', '.join(NEEDED)} at its root.{hint}"
+        )
+
+
+def check_archive(path: str | Path) -> int:
+    """Check that a file is a release that can be unpacked. Returns the unpacked size in bytes.
+
+    :raises ReleaseError: why not.
+    """
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            members = archive.getmembers()
+            check_members(members)
+            return sum(m.size for m in members)
+    except ReleaseError as error:
+        raise ReleaseError(f"the artifact {path} cannot be used: {error}") from None
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ReleaseError(f"the artifact {path} cannot be read as a .tar.gz: {error}. Build it again.") from None
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    :raises ReleaseError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise ReleaseError(
+            f"the artifact {path} cannot be read: {error.strerror}. Build it, or correct artifact."
+        ) from None
+    return digest.hexdigest()
+
+
+def check_digest(path: str, found: str, expected: str) -> None:
+    """:raises ReleaseError: the digests differ."""
+    if expected and found != expected.lower().removeprefix("sha256:"):
+        raise ReleaseError(
+            f"the artifact {path} has the SHA-256 digest {found}, expected {expected}. "
+            "It is not the file that was built: fetch it again, or correct artifact_sha256."
+        )
+
+
+# --- On disk ------------------------------------------------------------------------------------------------------
+
+
+def _boot_id() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def _age(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+@dataclass
+class Lock:
+    """Keeps two deployments of one application on one host apart.
+
+    A directory, because making one is atomic, with the holder in it. It is removed on every exit that runs Python code;
+    what a killed holder leaves is recognised by its process and its boot, and taken over with a warning.
+    """
+
+    path: Path
+    holder: str
+    warnings: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Lock:
+        for attempt in range(3):
+            try:
+                self.path.mkdir(mode=0o755)
+            except FileExistsError:
+                if attempt == 2:
+                    raise ReleaseError(
+                        f"{self.path} cannot be taken: another run takes it at the same moment. Try again."
+                    ) from None
+                self._take_over()
+                continue
+            self._file.write_text(
+                json.dumps({"holder": self.holder, "pid": os.getpid(), "boot": _boot_id(), "since": time.time()})
+            )
+            return self
+        raise AssertionError("not reached")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def _file(self) -> Path:
+        return self.path / "holder.json"
+
+    def _take_over(self) -> None:
+        """Remove the lock of a process that is gone.
+
+        :raises ReleaseError: its holder is alive; says who and since when.
+        """
+        try:
+            found = json.loads(self._file.read_text())
+            pid, boot, since, holder = int(found["pid"]), found["boot"], float(found["since"]), str(found["holder"])
+        except FileNotFoundError:
+            # Between another run's mkdir and its write, or killed right there.
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - self.path.stat().st_mtime < 5:
+                    raise ReleaseError(
+                        f"{self.path} has just been taken by another run. Try again when it is done."
+                    ) from None
+            pid, boot, since, holder = 0, "", time.time(), "an unknown run"
+        except (ValueError, KeyError, TypeError):
+            pid, boot, since, holder = 0, "", time.time(), "an unknown run"
+        age = _age(time.time() - since)
+        if pid and boot == _boot_id() and Path(f"/proc/{pid}").exists():
+            raise ReleaseError(
+                f"{self.path} is held by {holder} (process {pid}) for {age}. Wait for it to end; "
+                "if it hangs, end that process, and the next run takes the lock over."
+            )
+        self.warnings.append(f"{self.path} was left by {holder} {age} ago, whose process is gone; took it over.")
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Store:
+    """The releases of one application on this host."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+        self.releases = self.root / "releases"
+        self.shared = self.root / "shared"
+        self.current = self.root / "current"
+        self.log = self.shared / "deploys.log"
+
+    def read(self) -> State:
+        """:raises ReleaseError: something else lies where the layout has its places."""
+        if self.current.exists() and not self.current.is_symlink():
+            raise ReleaseError(
+                f"{self.current} is not a link; expected a link to the live release. Move it out of the way."
+            )
+        names = sorted(os.listdir(self.releases)) if self.releases.is_dir() else []
+        releases = tuple(
+            self._release(n)
+            for n in names
+            if ID.fullmatch(n) and not n.endswith(PARTIAL) and (self.releases / n).is_dir()
+        )
+        live = Path(os.readlink(self.current)).name if self.current.is_symlink() else ""
+        return State(
+            releases=releases,
+            live=live if any(r.id == live for r in releases) else "",
+            history=history_of(self.entries(), live),
+            partial=tuple(n for n in names if n.endswith(PARTIAL)),
+        )
+
+    def _release(self, name: str) -> Release:
+        try:
+            data = json.loads((self.releases / name / "REVISION").read_text())
+        except (OSError, ValueError):
+            data = {}
+        if not isinstance(data, dict):
+            data = {}
+        bad = data.get("bad")
+        return Release(
+            id=name,
+            digest=str(data.get("digest", "")),
+            lock_digest=str(data.get("lock_digest", "")),
+            node=str(data.get("node", "")),
+            bad=str(bad.get("reason", "rejected")) if isinstance(bad, dict) else "",
+        )
+
+    def entries(self) -> list[dict[str, t.Any]]:
+        """The entries of the log, oldest first. Lines that a full disk cut off are skipped."""
+        found = []
+        with contextlib.suppress(OSError):
+            for line in self.log.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    entry = json.loads(line)
+                    if isinstance(entry, dict):
+                        found.append(entry)
+        return found
+
+    def prepare(self, account: Account) -> None:
+        """Make the directories of the layout. The root stays its owner's; what is below belongs to the application."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for path, mode in ((self.releases, 0o755), (self.shared, 0o750)):
+            if not path.is_dir():
+                path.mkdir(mode=mode)
+                os.chown(path, account.uid, account.gid)
+
+    def lock(self, holder: str) -> Lock:
+        return Lock(self.root / ".lock", holder)
+
+    def append(self, **entry: t.Any) -> None:
+        """One line into the log: who did what, when."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        with os.fdopen(descriptor, "a") as file:
+            file.write(json.dumps({"at": now, "host": socket.gethostname(), **entry}) + "\n")
+
+    def clean(self, partial: t.Iterable[str]) -> None:
+        """Remove what interrupted runs left."""
+        for name in partial:
+            shutil.rmtree(self.releases / name)
+
+    def install(
+        self, release: Release, artifact: str, account: Account, revision: t.Mapping[str, t.Any], npm: Npm
+    ) -> Release:
+        """Unpack an artifact, install its dependencies and put it at its final name; nothing is left of it on failure.
+
+        :raises ReleaseError: why it cannot be installed.
+        """
+        size = check_archive(artifact)
+        self._check_space(size)
+        place = self.releases / (release.id + PARTIAL)
+        try:
+            place.mkdir(mode=0o755)
+            unpack(artifact, place)
+            lock_digest = file_digest(place / "package-lock.json")
+            for path in (place, *place.rglob("*")):
+                os.chown(path, account.uid, account.gid, follow_symlinks=False)
+            done = replace(release, lock_digest=lock_digest, node=npm.node_version(account))
+            twin = next(
+                (r for r in reversed(self.read().releases) if (r.lock_digest, r.node) == (lock_digest, done.node)), None
+            )
+            if twin is None or not self._reuse(self.releases / twin.id / "node_modules", place / "node_modules"):
+                npm.install(account, place, self.root / ".cache")
+            _write_json(
+                place / "REVISION",
+                {**revision, "id": release.id, "digest": release.digest, "lock_digest": lock_digest, "node": done.node},
+            )
+            place.rename(self.releases / release.id)
+        except OSError as error:
+            raise ReleaseError(
+                f"the release cannot be written below {self.releases}: {error.strerror} ({error.filename})."
+            ) from error
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        return done
+
+    def _check_space(self, size: int) -> None:
+        free = shutil.disk_usage(self.releases).free
+        needed = size + SPARE_MB * 1024 * 1024
+        if free < needed:
+            raise ReleaseError(
+                f"{self.releases} has {free >> 20} MB free, expected at least {needed >> 20} MB for a release "
+                "and its dependencies. Free some space, or lower keep_releases."
+            )
+
+    @staticmethod
+    def _reuse(source: Path, destination: Path) -> bool:
+        """Share the files of an identical set of dependencies. False when that cannot be done (another file system)."""
+        if not source.is_dir():
+            return False
+        result = subprocess.run(["cp", "-al", str(source), str(destination)], check=False, capture_output=True)
+        if result.returncode != 0:
+            shutil.rmtree(destination, ignore_errors=True)
+        return result.returncode == 0
+
+    def switch(self, target: str) -> None:
+        """Let ``current`` point to a release, in one step."""
+        fresh = self.root / "current.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(f"releases/{target}")
+        os.replace(fresh, self.current)
+
+    def mark(self, target: str, reason: str) -> None:
+        """Mark a release as bad, or as good again with an empty reason."""
+        path = self.releases / target / "REVISION"
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, ValueError):
+            data = {"id": target}
+        data.pop("bad", None)
+        if reason:
+            data["bad"] = {
+                "reason": reason,
+                "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            }
+        _write_json(path, data)
+
+    def delete(self, target: str) -> None:
+        """Remove a release; it disappears from the listing first, so that an interruption leaves no half release."""
+        gone = self.releases / (target + PARTIAL)
+        shutil.rmtree(gone, ignore_errors=True)
+        (self.releases / target).rename(gone)
+        shutil.rmtree(gone)
+
+
+def _write_json(path: Path, data: t.Mapping[str, t.Any]) -> None:
+    """Replace a file in one step, keeping hard links of it apart."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
+        json.dump(data, file, indent=2)
+        file.write("\n")
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)
+
+
+def unpack(artifact: str | Path, place: Path) -> None:
+    """Unpack a checked artifact, without owners and set-id bits.
+
+    Files first and links last, so that nothing is written through a link.
+
+    :raises ReleaseError: it cannot be read.
+    """
+    try:
+        with tarfile.open(artifact, "r:*") as archive:
+            members = archive.getmembers()
+            check_members(members)
+            for member in members:
+                path = place / member_path(member.name)
+                if member.isdir():
+                    path.mkdir(parents=True, exist_ok=True)
+                elif not member.issym():
+                    source = archive.extractfile(member)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.unlink(missing_ok=True)
+                    with path.open("xb") as file:
+                        shutil.copyfileobj(t.cast("t.IO[bytes]", source), file)
+                    path.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
+            for member in members:
+                if member.issym():
+                    path = place / member_path(member.name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.unlink(missing_ok=True)
+                    path.symlink_to(member.linkname)
+    except (tarfile.TarError, EOFError, KeyError) as error:
+        raise ReleaseError(f"the artifact {artifact} cannot be unpacked: {error}. Build it again.") from None
+
+
+@dataclass(frozen=True)
+class Npm:
+    """npm on this host, with what it needs to reach a registry."""
+
+    executable: str
+    environment: t.Mapping[str, str]
+
+    def node_version(self, account: Account) -> str:
+        """:raises ReleaseError: there is no Node.js."""
+        try:
+            result = run_as(account, ["node", "--version"], {}, timeout_seconds=30)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ReleaseError(f"Node.js cannot be run: {error}. Run site.yml first; it installs Node.js.") from None
+        if result.returncode != 0:
+            raise ReleaseError(f"Node.js cannot be run: {result.stderr.strip()}.")
+        return result.stdout.strip()
+
+    def install(self, account: Account, place: Path, cache: Path) -> None:
+        """Install the dependencies of the lock file as the application's user.
+
+        :raises ReleaseError: npm failed; with the end of what it said.
+        """
+        for directory in (cache, cache / "npm"):
+            directory.mkdir(exist_ok=True)
+            os.chown(directory, account.uid, account.gid)
+        argv = [self.executable, *NPM_OPTIONS, "--cache", str(cache / "npm"), "--loglevel", "warn"]
+        environment = {"HOME": str(cache), "NODE_ENV": "production", **self.environment}
+        try:
+            result = run_as(account, argv, environment, directory=str(place), timeout_seconds=900)
+        except subprocess.TimeoutExpired:
+            raise ReleaseError(
+                f"npm ci did not end within 15 minutes in {place}. Is the package registry reachable?"
+            ) from None
+        except OSError as error:
+            raise ReleaseError(f"npm cannot be run: {error}. Run site.yml first; it installs npm.") from None
+        if result.returncode != 0:
+            lines = [
+                line
+                for line in (result.stderr or result.stdout).splitlines()
+                if "A complete log of this run" not in line
+            ]
+            raise ReleaseError(
+                "npm ci failed: "
+                + " | ".join(line.removeprefix("npm ").strip() for line in lines[-12:] if line.strip())
+            )

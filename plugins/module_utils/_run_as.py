@@ -1,0 +1,73 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs programs as the user of an application, with an environment that holds nothing by accident.
+
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import subprocess
+import typing as t
+from dataclasses import dataclass
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What package clients need behind a company's proxy or with a private mirror. Compared in upper case.
+PASSED_ON = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PASSED_ON_PREFIX = "NPM_CONFIG_"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user and the group that its processes run with."""
+
+    user: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+    @classmethod
+    def find(cls, user: str, group: str = "") -> Account:
+        """:raises KeyError: there is no such user or group."""
+        entry = pwd.getpwnam(user)
+        gid = grp.getgrnam(group).gr_gid if group else entry.pw_gid
+        return cls(user, entry.pw_uid, gid, tuple(sorted({gid, *os.getgrouplist(user, gid)})))
+
+
+def passed_on(environment: t.Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that package clients need: certificates, proxies and npm's own settings."""
+    return {k: v for k, v in environment.items() if k.upper() in PASSED_ON or k.upper().startswith(PASSED_ON_PREFIX)}
+
+
+def run_as(
+    account: Account,
+    argv: t.Sequence[str],
+    environment: t.Mapping[str, str],
+    directory: str = "/",
+    timeout_seconds: float = 600,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as the account, with exactly this environment (and a default ``PATH``).
+
+    :raises subprocess.TimeoutExpired: it was still running after ``timeout_seconds`` and has been killed.
+    :raises OSError: it could not be started.
+    """
+    switch: dict[str, t.Any] = {}
+    if os.geteuid() == 0:
+        switch = {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
+    return subprocess.run(
+        list(argv),
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        cwd=directory,
+        env={"PATH": PATH, "LANG": "C.UTF-8", **environment},
+        timeout=timeout_seconds,
+        umask=0o022,
+        **switch,
+    )

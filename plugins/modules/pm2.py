@@ -1,0 +1,567 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the processes of applications under PM2, and finds out whether they really run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pm2
+short_description: Run the processes of applications under PM2
+version_added: 0.1.0
+description:
+  - Compares the processes that PM2 runs for each application with those that are wanted - their number, status, release
+    and declaration - and starts, reloads, scales or deletes only what differs.
+  - Each application has its own PM2 daemon in a systemd unit. No PM2 command is run while that unit is not active,
+    because PM2 would start a daemon outside of it, without its limits, that does not come back after a reboot.
+  - PM2 reports success when it has reloaded onto a program that crashes. After each action this module watches until
+    all instances are online in the live release and stay so, and fails with the last lines of their logs if not.
+  - The list of processes is saved for the next boot after they were seen to run.
+  - No value of a variable is read, compared or shown; a declaration is compared by its digest, which processes carry in
+    their environment (see the filter P(durable.temporal.pm2_ecosystem#filter)).
+author:
+  - The durable.temporal contributors (@durable-temporal)
+extends_documentation_fragment:
+  - durable.temporal.attributes
+options:
+  applications:
+    description:
+      - The applications. P(durable.temporal.applications#filter) makes this list from their declarations.
+      - One that has no release yet is left alone.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the application.
+        type: str
+        required: true
+      user:
+        description: User that runs PM2 and the processes.
+        type: str
+        required: true
+      group:
+        description: Group of the processes. The primary group of O(applications[].user) when unset.
+        type: str
+      unit:
+        description: The systemd unit that owns the PM2 daemon.
+        type: str
+        required: true
+      pm2_home:
+        description: Directory of the PM2 daemon, E(PM2_HOME).
+        type: path
+        required: true
+      current:
+        description: Link to the live release.
+        type: path
+        required: true
+      ecosystem:
+        description: The ecosystem file, JSON, on the managed host.
+        type: path
+        required: true
+      processes:
+        description: The wanted processes; others are deleted. Those of O(applications[].ecosystem) when unset.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name of the process.
+            type: str
+            required: true
+          instances:
+            description: How many of it are to run.
+            type: int
+            default: 1
+          definition:
+            description: Digest of its declaration, as in the ecosystem file.
+            type: str
+            required: true
+          variables:
+            description: Names of its variables. When one is gone, the process is made anew - PM2 keeps it.
+            type: list
+            elements: str
+            default: []
+      health_url:
+        description:
+          - Address that must answer 200, as seen from the managed host, before an application counts as running.
+          - When the answer is JSON with a C(status), that must be V(healthy).
+        type: str
+  state:
+    description:
+      - V(started) runs what is wanted and changes only what differs.
+      - V(reloaded) also reloads what does not differ.
+      - V(deleted) deletes all processes of the applications.
+    type: str
+    choices: [started, reloaded, deleted]
+    default: started
+  live:
+    description:
+      - Application to release that is expected to be live, as RV(durable.temporal.release#module:live) has it.
+      - In check mode a release that is not there yet is taken from here.
+    type: dict
+    default: {}
+  wait_seconds:
+    description: How long processes may take to run and O(applications[].health_url) to answer.
+    type: int
+    default: 60
+  stable_seconds:
+    description: How long all instances must stay online, without a restart, after something was changed.
+    type: int
+    default: 3
+  restarts_allowed:
+    description: How often an instance may crash while it is waited for. One more is taken for a crash loop.
+    type: int
+    default: 1
+  pm2:
+    description: The PM2 program.
+    type: path
+    default: /opt/pm2/bin/pm2
+"""
+
+EXAMPLES = r"""
+- name: Run the applications
+  durable.temporal.pm2:
+    applications: "{{ topology_applications | durable.temporal.applications('pm2') }}"
+
+- name: What is not healthy?
+  durable.temporal.pm2:
+    applications: "{{ topology_applications | durable.temporal.applications('pm2') }}"
+  check_mode: true
+  register: processes
+"""
+
+RETURN = r"""
+applications:
+  description: One row an application, in the order of O(applications).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the application.
+      type: str
+    release:
+      description: The live release; empty when there is none yet.
+      type: str
+    processes:
+      description: Process name to number of instances, status, release and digest of the declaration.
+      type: dict
+checks:
+  description: The health of each wanted process and each O(applications[].health_url).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    component:
+      description: Name of the application.
+      type: str
+    name:
+      description: What was looked at.
+      type: str
+    status:
+      description: V(healthy), V(degraded) or V(failed).
+      type: str
+    found:
+      description: What was seen.
+      type: str
+    expected:
+      description: What should have been seen.
+      type: str
+    message:
+      description: What to do; empty when healthy.
+      type: str
+changes:
+  description: What differed, one row a process.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Application and process.
+      type: str
+    action:
+      description: V(create), V(update) or V(delete).
+      type: str
+    fields:
+      description: What differed about it.
+      type: list
+      elements: str
+"""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+import typing as t
+from collections import Counter
+from pathlib import Path
+from urllib.error import HTTPError
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan
+from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
+    DEFINITION,
+    UNDER_WAY,
+    Actions,
+    Instance,
+    Pm2Error,
+    checks,
+    instances,
+    parse,
+    plan,
+    present,
+    processes,
+    restarted,
+    trouble,
+)
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
+
+PROCESS: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "instances": {"type": "int", "default": 1},
+    "definition": {"type": "str", "required": True},
+    "variables": {"type": "list", "elements": "str", "default": []},
+}
+APPLICATION: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "user": {"type": "str", "required": True},
+    "group": {"type": "str"},
+    "unit": {"type": "str", "required": True},
+    "pm2_home": {"type": "path", "required": True},
+    "current": {"type": "path", "required": True},
+    "ecosystem": {"type": "path", "required": True},
+    "processes": {"type": "list", "elements": "dict", "options": PROCESS},
+    "health_url": {"type": "str"},
+}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+POLL_SECONDS = 0.4
+LOG_LINES = 12
+
+
+def release_of(pid: int) -> str:
+    """The release that a process works in, by the kernel's account; PM2 only knows the link."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd")).name
+    except OSError:
+        return ""
+
+
+def health(url: str) -> tuple[bool, str]:
+    """Whether an address answers as a healthy application does, and what it answered."""
+    try:
+        answer = open_url(url, timeout=5, use_proxy=False, headers={"Accept": "application/json"})
+        code, body = int(answer.getcode()), answer.read(4096).decode(errors="replace")
+    except HTTPError as error:
+        code, body = error.code, error.read(4096).decode(errors="replace")
+    except Exception as error:
+        return False, str(getattr(error, "reason", error))
+    with contextlib.suppress(ValueError):
+        data = json.loads(body)
+        if isinstance(data, dict) and "status" in data:
+            return code == 200 and data["status"] == "healthy", f"{code} {body.strip()[:200]}"
+    return code == 200, f"{code} {body.strip()[:200]}"
+
+
+class Daemon:
+    """The PM2 daemon of one application."""
+
+    def __init__(self, application: t.Mapping[str, t.Any], pm2: str, timeout_seconds: float) -> None:
+        self.application = application
+        self.pm2 = pm2
+        self.timeout_seconds = timeout_seconds
+        self.home = Path(application["pm2_home"])
+
+    def runs(self) -> bool:
+        """Whether the daemon runs in its unit.
+
+        :raises Pm2Error: one runs elsewhere, or the unit is about to do something.
+        """
+        unit = self.application["unit"]
+        shown = subprocess.run(
+            ["systemctl", "show", "--property=ActiveState,MainPID", unit], check=False, capture_output=True, text=True
+        ).stdout
+        properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.home / "pm2.pid").read_text())
+            if Path(f"/proc/{pid}").exists() and str(pid) != properties.get("MainPID"):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+                if "PM2" in command:
+                    raise Pm2Error(
+                        f"the PM2 daemon of {self.home} is process {pid}, outside {unit}, and would not come back "
+                        f"after a reboot. End it (kill {pid}) and start the unit: systemctl restart {unit}."
+                    )
+        return properties.get("ActiveState") == "active"
+
+    def call(self, *arguments: str) -> str:
+        """Run a PM2 command as the user, with an environment that processes may inherit.
+
+        :raises Pm2Error: PM2 says that it failed. That it does not say so means nothing.
+        """
+        account = Account.find(self.application["user"], self.application["group"] or "")
+        environment = {"HOME": str(self.home.parent), "PM2_HOME": str(self.home), "PM2_DISABLE_VERSION_CHECK": "true"}
+        try:
+            result = run_as(account, [self.pm2, *arguments], environment, timeout_seconds=self.timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise Pm2Error(f"pm2 {arguments[0]} did not end within {self.timeout_seconds:.0f} s") from None
+        except OSError as error:
+            raise Pm2Error(f"{self.pm2} cannot be run: {error}. Run site.yml first; it installs PM2.") from None
+        if result.returncode != 0:
+            said = " | ".join(
+                line for line in COLOUR.sub("", result.stderr + result.stdout).splitlines() if "ERROR" in line
+            )
+            raise Pm2Error(f"pm2 {' '.join(arguments)} failed: {said[-600:] or f'code {result.returncode}'}")
+        return result.stdout
+
+    def listing(self) -> list[Instance]:
+        return instances(parse(self.call("jlist")), release_of)
+
+    def settled(self, wait_seconds: float) -> list[Instance]:
+        """The processes, after those that are about to start or stop have done so."""
+        end = time.monotonic() + wait_seconds
+        found = self.listing()
+        while any(i.status in UNDER_WAY for i in found) and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+            found = self.listing()
+        return found
+
+    def saved(self, found: t.Iterable[Instance]) -> bool:
+        """Whether the next boot would start what runs now."""
+        try:
+            dump = json.loads((self.home / "dump.pm2").read_text())
+            kept = Counter((str(p["name"]), str(p.get(DEFINITION, ""))) for p in dump)
+        except (OSError, ValueError, KeyError, TypeError):
+            kept = Counter()
+        return kept == Counter((i.name, i.definition) for i in found)
+
+    def do(self, actions: Actions) -> None:
+        ecosystem = self.application["ecosystem"]
+        if actions.delete:
+            self.call("delete", *actions.delete)
+        if actions.start:
+            self.call("start", ecosystem, "--only", ",".join(actions.start))
+        if actions.reload:
+            self.call("reload", ecosystem, "--only", ",".join(actions.reload), "--update-env")
+        for name, number in actions.scale.items():
+            self.call("scale", name, str(number))
+
+    def logs(self) -> dict[str, list[Path]]:
+        """Process name to its log files, errors first."""
+        try:
+            entries = json.loads(Path(self.application["ecosystem"]).read_text())["apps"]
+            return {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in entries}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+def sizes(logs: t.Mapping[str, list[Path]]) -> dict[Path, int]:
+    """How long log files are now, so that only what comes after is shown."""
+    return {path: path.stat().st_size if path.exists() else 0 for paths in logs.values() for path in paths}
+
+
+def last_lines(paths: t.Iterable[Path], offsets: t.Mapping[Path, int]) -> str:
+    """The end of what was logged since ``offsets``; of the first file that has anything."""
+    for path in paths:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            file.seek(max(offsets.get(path, 0), path.stat().st_size - 8192))
+            if lines := file.read().decode(errors="replace").splitlines()[-LOG_LINES:]:
+                return f" Last lines of {path}:\n  " + "\n  ".join(line[:300] for line in lines)
+    return ""
+
+
+class Work:
+    """One application: compared, brought to the wanted state, watched."""
+
+    def __init__(self, module: AnsibleModule, application: dict[str, t.Any]) -> None:
+        self.module = module
+        self.application = application
+        self.name: str = application["name"]
+        self.state: str = module.params["state"]
+        wait = module.params["wait_seconds"]
+        self.daemon = Daemon(application, module.params["pm2"], timeout_seconds=wait + 300)
+        self.wanted: list[dict[str, t.Any]] = [] if self.state == "deleted" else self._wanted()
+        self.release = self._release()
+        self.found: list[Instance] = []
+        self.plan = Plan()
+        self.checks: list[dict[str, str]] = []
+
+    def _wanted(self) -> list[dict[str, t.Any]]:
+        """:raises Pm2Error: there is no ecosystem to take the processes from."""
+        declared: list[dict[str, t.Any]] | None = self.application["processes"]
+        if declared is not None:
+            return declared
+        path = self.application["ecosystem"]
+        try:
+            return processes(json.loads(Path(path).read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if self.module.check_mode and isinstance(error, FileNotFoundError):
+                return []
+            raise Pm2Error(f"{path} cannot be used: {error}. Run site.yml first; it writes the ecosystem.") from None
+
+    def _release(self) -> str:
+        """The live release; in check mode the one that would be.
+
+        :raises Pm2Error: another one is live than was expected.
+        """
+        current = Path(self.application["current"])
+        live = current.resolve().name if current.is_dir() else ""
+        expected = self.module.params["live"].get(self.name) or ""
+        if self.module.check_mode:
+            return str(expected or live)
+        if expected and live != expected:
+            raise Pm2Error(
+                f"{current} points to {live or 'nothing'}; expected {expected}. Is another deployment running?"
+            )
+        return live
+
+    def run(self) -> None:
+        """:raises Pm2Error: the application cannot be brought to the wanted state."""
+        active = self.daemon.runs()
+        if not self.release and self.state != "deleted":
+            return
+        if active:
+            self.found = self.daemon.settled(self.module.params["wait_seconds"])
+        elif not self.module.check_mode:
+            unit = self.application["unit"]
+            raise Pm2Error(
+                f"{unit} is not active, so no process can run. Look at journalctl -u {unit}, "
+                f"then: systemctl start {unit}."
+            )
+        self._compare()
+        if not self.module.check_mode:
+            self._apply()
+        self.checks = checks(self.name, self.wanted, self.found, self.release) + self.checks
+
+    def _compare(self) -> None:
+        self.plan = plan(self.wanted, self.found, self.release)
+        self.actions = Actions()
+        variables = {w["name"]: w["variables"] for w in self.wanted}
+        instances_now = {w["name"]: w for w in self.wanted}
+        changes = {c.key: c for c in self.plan}
+        if self.state == "reloaded":
+            have = present(self.found)
+            changes = {**{n: Change(n, have[n], have[n]) for n in instances_now if n in have}, **changes}
+        for change in changes.values():
+            group = [i for i in self.found if i.name == change.key]
+            self.actions.add(change, group, variables.get(change.key, []), force=self.state == "reloaded")
+        self.forced = self.state == "reloaded" and bool(self.actions.reload)
+
+    def _apply(self) -> None:
+        """:raises Pm2Error: it does not run as wanted."""
+        logs = self.daemon.logs()
+        offsets = sizes(logs)
+        changed = bool(self.plan) or self.forced
+        try:
+            if changed:
+                self.daemon.do(self.actions)
+            self._watch(changed)
+        except Pm2Error as error:
+            names = [w["name"] for w in self.wanted if trouble([w], self.found, self.release)] or [
+                w["name"] for w in self.wanted
+            ]
+            said = "".join(last_lines(logs.get(name, []), offsets) for name in names)
+            raise Pm2Error(f"{error}.{said}") from None
+        if not self.daemon.saved(self.found):
+            self.daemon.call("save", "--force")
+            if not self.plan:
+                self.plan.add("processes after a reboot", {"saved": False}, {"saved": True})
+
+    def _watch(self, changed: bool) -> None:
+        """Wait until everything runs, stays so, and answers.
+
+        :raises Pm2Error: it does not.
+        """
+        parameters = self.module.params
+        start = time.monotonic()
+        url = self.application["health_url"] if self.wanted else None
+        baseline = self.found = self.daemon.listing() if changed else self.found
+        stable_since, pids, answer = start, {i.pid for i in baseline}, ""
+        while True:
+            now = time.monotonic()
+            wrong = trouble(self.wanted, self.found, self.release)
+            if wrong or pids != {i.pid for i in self.found}:
+                stable_since, pids = now, {i.pid for i in self.found}
+            stable = not changed or now - stable_since >= parameters["stable_seconds"]
+            if not wrong and stable:
+                healthy, answer = health(url) if url else (True, "")
+                if healthy:
+                    break
+                wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
+            crashes = restarted(baseline, self.found)
+            lost = (
+                any(i.status == "errored" for i in self.found)
+                or max(crashes.values(), default=0) > parameters["restarts_allowed"]
+            )
+            if lost or now - start > parameters["wait_seconds"]:
+                raise Pm2Error(
+                    f"{'; '.join(wrong) or 'its processes crash'} (after {now - start:.0f} s, release {self.release})"
+                )
+            time.sleep(POLL_SECONDS)
+            self.found = self.daemon.listing()
+        if url:
+            row = {
+                "component": self.name,
+                "name": url,
+                "status": "healthy",
+                "found": answer,
+                "expected": "200",
+                "message": "",
+            }
+            self.checks.append(row)
+
+    def row(self) -> dict[str, t.Any]:
+        return {"name": self.name, "release": self.release, "processes": present(self.found)}
+
+
+def result(works: t.Sequence[Work]) -> dict[str, t.Any]:
+    """What the module reports, also of the applications before one that failed."""
+    before: dict[str, t.Any] = {}
+    after: dict[str, t.Any] = {}
+    changes = []
+    for work in works:
+        diff = work.plan.as_diff()
+        before.update({f"{work.name} {k}": v for k, v in diff["before"].items()})
+        after.update({f"{work.name} {k}": v for k, v in diff["after"].items()})
+        changes += [{**row, "name": f"{work.name} {row['name']}"} for row in work.plan.summary()]
+    return {
+        "changed": any(work.plan or getattr(work, "forced", False) for work in works),
+        "diff": {"before": before, "after": after},
+        "changes": changes,
+        "applications": [work.row() for work in works],
+        "checks": [check for work in works for check in work.checks],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
+            "state": {"type": "str", "choices": ["started", "reloaded", "deleted"], "default": "started"},
+            "live": {"type": "dict", "default": {}},
+            "wait_seconds": {"type": "int", "default": 60},
+            "stable_seconds": {"type": "int", "default": 3},
+            "restarts_allowed": {"type": "int", "default": 1},
+            "pm2": {"type": "path", "default": "/opt/pm2/bin/pm2"},
+        },
+        supports_check_mode=True,
+    )
+    works: list[Work] = []
+    for application in module.params["applications"]:
+        try:
+            work = Work(module, application)
+            works.append(work)
+            work.run()
+        except Pm2Error as error:
+            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {error}", **result(works))
+        except KeyError as error:
+            text = f"{error.args[0]}. Run site.yml first; it makes the users of the applications."
+            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {text}", **result(works))
+    module.exit_json(**result(works))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,407 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Installs releases of applications, makes them live, takes them back."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Install releases of applications and make them live
+version_added: 0.1.0
+description:
+  - Keeps the releases of applications below C(releases/), each with its dependencies and a C(REVISION) file, and the
+    link C(current) to the live one. What is installed already is found by the digest of its artifact, so deploying
+    what is live changes nothing.
+  - Artifacts are files of the controller, unless O(remote_src) is set. They are checked there (digest, contents) before
+    anything is transferred, and only what is missing on the host is transferred.
+  - Every change is a line of JSON in C(shared/deploys.log). Each application has a lock while something changes.
+  - Dependencies are installed by C(npm ci) as the application's user, from the lock file, without install scripts. A
+    kept release with the same lock file lends its C(node_modules) by hard links.
+  - Certificates, proxies and npm's own settings are taken from the task's C(environment).
+author:
+  - The durable.temporal contributors (@durable-temporal)
+extends_documentation_fragment:
+  - durable.temporal.attributes
+options:
+  applications:
+    description: The applications, in the order in which they are worked on.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the application.
+        type: str
+        required: true
+      root:
+        description: Directory that holds C(releases), C(shared) and C(current).
+        type: path
+        required: true
+      user:
+        description: User that owns the releases and runs npm. Needed to install.
+        type: str
+      group:
+        description: Group of O(applications[].user). Its primary group when unset.
+        type: str
+      artifact:
+        description:
+          - The release as a C(.tar.gz) with C(package.json), C(package-lock.json) and C(dist/) at its root.
+          - When unset, nothing is installed for this application.
+        type: path
+      sha256:
+        description: Digest that O(applications[].artifact) must have, in hexadecimal. Checked on controller and host.
+        type: str
+      release:
+        description:
+          - With O(state=live) and no artifact, the release to switch to. V(previous) is the one that was live before
+            the live one and was not rejected.
+          - With O(state=rejected), the release to reject.
+        type: str
+      source:
+        description: Where the artifact comes from, such as a commit or the address of a build. Only written down.
+        type: str
+      keep_releases:
+        description: How many releases stay after a switch. The live one and the one before it always stay.
+        type: int
+        default: 5
+  state:
+    description:
+      - V(present) installs the releases.
+      - V(live) installs them where they are missing, switches to them, and removes the oldest beyond
+        O(applications[].keep_releases).
+      - V(rejected) marks releases as bad. One that is live gives way to the one before it, if there is one. Deploying
+        its artifact again takes the mark off.
+    type: str
+    choices: [present, live, rejected]
+    default: present
+  remote_src:
+    description: Whether artifacts are files of the managed host already.
+    type: bool
+    default: false
+  by:
+    description: Who deploys, for the log and for those who meet the lock. User and host of the controller when unset.
+    type: str
+  reason:
+    description: Why, for the log. With O(state=rejected) it is kept with the release.
+    type: str
+    default: ""
+  npm:
+    description: The npm program.
+    type: str
+    default: npm
+"""
+
+EXAMPLES = r"""
+- name: Make a build live
+  durable.temporal.release:
+    state: live
+    applications:
+      - name: order-processing
+        root: /opt/order-processing/workflow
+        user: workflow
+        artifact: build/order-processing.tar.gz
+        sha256: "{{ build_digest }}"
+
+- name: Go back to the release before
+  durable.temporal.release:
+    state: live
+    reason: Orders of tenant 7 fail
+    applications:
+      - name: order-processing
+        root: /opt/order-processing/workflow
+        release: previous
+"""
+
+RETURN = r"""
+applications:
+  description: One row an application, in the order of O(applications).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the application.
+      type: str
+    root:
+      description: Its directory.
+      type: str
+    release:
+      description: The release that was installed, made live or found. Its id begins with the time, also in check mode.
+      type: str
+    live:
+      description: The release that is live afterwards; empty when there is none.
+      type: str
+    before:
+      description: The release that was live before; empty when there was none.
+      type: str
+    switched:
+      description: Whether another release is live than before.
+      type: bool
+    previous:
+      description: The release that going back would make live; empty when there is none.
+      type: str
+    releases:
+      description: All kept releases, oldest first.
+      type: list
+      elements: str
+live:
+  description: Application to live release.
+  returned: always
+  type: dict
+missing_artifacts:
+  description: Applications that were given by digest only, and whose artifact is not on the host.
+  returned: always
+  type: list
+  elements: str
+warnings:
+  description: Locks of runs that are gone and were taken over.
+  returned: when there are any
+  type: list
+  elements: str
+"""
+
+import datetime
+import getpass
+import os
+import socket
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._plan import compare
+from ansible_collections.durable.temporal.plugins.module_utils._release import (
+    ID,
+    Npm,
+    Release,
+    ReleaseError,
+    State,
+    Store,
+    after_install,
+    after_prune,
+    after_switch,
+    check_archive,
+    check_digest,
+    file_digest,
+    reject,
+    release_id,
+)
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, passed_on
+
+APPLICATION: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "root": {"type": "path", "required": True},
+    "user": {"type": "str"},
+    "group": {"type": "str"},
+    "artifact": {"type": "path"},
+    "sha256": {"type": "str"},
+    "release": {"type": "str"},
+    "source": {"type": "str"},
+    "keep_releases": {"type": "int", "default": 5},
+}
+
+
+@dataclass
+class Step:
+    """What one application needs: the state that it has, the one that it is to have, and how to get there."""
+
+    wanted: dict[str, t.Any]
+    store: Store
+    before: State
+    after: State
+    install: Release | None = None
+    release: str = ""
+    back: bool = False
+    missing: bool = False
+    done: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return self.before.as_item() != self.after.as_item()
+
+    def result(self) -> dict[str, t.Any]:
+        return {
+            "name": self.wanted["name"],
+            "root": self.wanted["root"],
+            "release": self.release,
+            "live": self.after.live,
+            "before": self.before.live,
+            "switched": self.after.live != self.before.live,
+            "previous": self.after.previous(),
+            "releases": [r.id for r in self.after.releases],
+        }
+
+
+def chosen(state: State, name: str, wanted: str) -> str:
+    """The id that ``release`` means.
+
+    :raises ReleaseError: there is no such release; lists those that are kept.
+    """
+    kept = (
+        ", ".join(r.id + (" (live)" if r.id == state.live else " (bad)" if r.bad else "") for r in state.releases)
+        or "none"
+    )
+    if wanted == "previous":
+        if not (previous := state.previous()):
+            raise ReleaseError(f"there is no earlier release of {name} to go back to. Kept: {kept}.")
+        return previous
+    if not ID.fullmatch(wanted) or state.find(wanted) is None:
+        raise ReleaseError(
+            f"release {wanted} of {name} is not on this host. Kept: {kept}. "
+            "Choose one of these, or deploy its artifact."
+        )
+    return wanted
+
+
+def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datetime) -> Step:
+    """Compare an application with what is wanted of it. Reads only.
+
+    :param target: ``present``, ``live`` or ``rejected``.
+    """
+    store = Store(wanted["root"])
+    before = store.read()
+    step = Step(wanted, store, before, replace(before, partial=()))
+    if target == "rejected":
+        step.release = chosen(before, wanted["name"], wanted["release"] or "")
+        step.after, step.back = reject(step.after, step.release, reason or "rejected"), True
+        return step
+    # Where the artifact has not been transferred, the controller's digest says what it is.
+    digest = file_digest(wanted["artifact"]) if wanted["artifact"] else (wanted["sha256"] or "").lower()
+    if wanted["artifact"]:
+        check_digest(wanted["artifact"], digest, wanted["sha256"] or "")
+    if digest:
+        found = before.by_digest(digest)
+        if found is None:
+            if wanted["artifact"]:
+                check_archive(wanted["artifact"])
+            step.missing = not wanted["artifact"]
+            found = step.install = Release(release_id(now, digest), digest)
+            step.after = after_install(step.after, found)
+        step.release = found.id
+    elif wanted["release"]:
+        step.release = chosen(before, wanted["name"], wanted["release"])
+        step.back = step.release in before.history
+    if target == "live" and step.release:
+        step.after = after_prune(after_switch(step.after, step.release, step.back), wanted["keep_releases"])
+    return step
+
+
+def act(step: Step, target: str, by: str, reason: str, npm: Npm) -> None:
+    """Do what a step says. The caller holds the lock."""
+    wanted, store, name = step.wanted, step.store, step.wanted["name"]
+    note = {"application": name, "by": by, **({"reason": reason} if reason else {})}
+    store.clean(step.before.partial)
+    if step.install is not None:
+        account = Account.find(wanted["user"], wanted["group"] or "")
+        revision = {
+            "application": name,
+            "installed_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "installed_by": by,
+            "source": wanted["source"] or "",
+        }
+        store.install(step.install, wanted["artifact"], account, revision, npm)
+        store.append(
+            action="install", release=step.install.id, digest=step.install.digest, source=wanted["source"] or "", **note
+        )
+    for release in step.after.releases:
+        earlier = step.before.find(release.id)
+        if earlier is not None and earlier.bad != release.bad:
+            store.mark(release.id, release.bad)
+            store.append(action="reject" if release.bad else "accept", release=release.id, **note)
+    if step.after.live != step.before.live:
+        store.switch(step.after.live)
+        action = "back" if step.back else "live"
+        store.append(action=action, release=step.after.live, before=step.before.live, **note)
+    for gone in [r.id for r in step.before.releases if step.after.find(r.id) is None]:
+        store.delete(gone)
+        store.append(action="delete", release=gone, **note)
+
+
+def check_needs(wanted: dict[str, t.Any], step: Step) -> None:
+    """:raises ReleaseError: what is needed to install is missing on the host."""
+    if not wanted["user"]:
+        raise ReleaseError(f"application {wanted['name']} has no user; name the user that owns its releases.")
+    try:
+        step.store.prepare(Account.find(wanted["user"], wanted["group"] or ""))
+    except KeyError as error:
+        raise ReleaseError(f"{error.args[0]}. Run site.yml first; it makes the users of the applications.") from None
+
+
+def work(step: Step, target: str, by: str, reason: str, npm: Npm) -> Step:
+    """Do what was found to differ.
+
+    :raises ReleaseError: why that is impossible.
+    """
+    wanted = step.wanted
+    if not step.changed:
+        return replace(step, done=True)
+    if step.install is not None:
+        check_needs(wanted, step)
+    with step.store.lock(by) as lock:
+        # Another run may have finished between the first look and the lock.
+        step = look(wanted, target, reason, datetime.datetime.now(datetime.timezone.utc))
+        step.warnings = lock.warnings
+        act(step, target, by, reason, npm)
+        step.after, step.done = step.store.read(), True
+    return step
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
+            "state": {"type": "str", "choices": ["present", "live", "rejected"], "default": "present"},
+            "remote_src": {"type": "bool", "default": False},
+            "by": {"type": "str"},
+            "reason": {"type": "str", "default": ""},
+            "npm": {"type": "str", "default": "npm"},
+        },
+        supports_check_mode=True,
+    )
+    by = module.params["by"] or f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+    npm = Npm(module.params["npm"], passed_on(os.environ))
+    state, reason = module.params["state"], module.params["reason"]
+    steps: list[Step] = []
+    name = ""
+    try:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        for wanted in module.params["applications"]:
+            name = wanted["name"]
+            steps.append(look(wanted, state, reason, now))
+        if missing := [s.wanted["name"] for s in steps if s.missing]:
+            # Nothing is done until everything is here: the controller transfers what is missing and calls again.
+            if module.params["remote_src"]:
+                name = missing[0]
+                raise ReleaseError("no kept release has this digest, and no artifact is given to install it from.")
+            module.exit_json(**result(steps))
+        if not module.check_mode:
+            for number, wanted in enumerate(module.params["applications"]):
+                name = wanted["name"]
+                steps[number] = work(steps[number], state, by, reason, npm)
+    except ReleaseError as error:
+        module.fail_json(msg=f"{socket.gethostname()}: {name}: {error}", **result([s for s in steps if s.done]))
+    for step in steps:
+        for warning in step.warnings:
+            module.warn(warning)
+    module.exit_json(**result(steps))
+
+
+def result(steps: list[Step]) -> dict[str, t.Any]:
+    """What the module reports, also of the applications before one that failed."""
+    plan = compare(
+        wanted={s.wanted["name"]: s.after.as_item() for s in steps},
+        present={s.wanted["name"]: s.before.as_item() for s in steps},
+    )
+    return {
+        "changed": bool(plan),
+        "diff": plan.as_diff(),
+        "applications": [s.result() for s in steps],
+        "live": {s.wanted["name"]: s.after.live for s in steps},
+        "missing_artifacts": [s.wanted["name"] for s in steps if s.missing],
+    }
+
+
+if __name__ == "__main__":
+    main()
