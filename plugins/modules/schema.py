@@ -35,7 +35,7 @@ options:
   expected_history_shards:
     description:
       - Number of history shards that the server will be configured with.
-      - When the cluster was first started with another one, the module fails before any change, because the server would
+      - When the cluster was first started with another one, the module fails before any change. The server itself would
         silently go on with the old number.
     type: int
   tool:
