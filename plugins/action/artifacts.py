@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
@@ -27,9 +28,11 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._artifacts import
     WantedImage,
     architecture_of,
 )
-from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Image, write_archive
+from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Image, Layer, write_archive
 
 MODULE: t.Final = "durable.temporal.artifacts"
+# What each wanted thing must be; ``None`` for an image is content with whatever the registry has.
+Identities = dict[Binary | WantedImage, str | None]
 _SPEC: t.Final = {key: value for key, value in ARGUMENT_SPEC.items() if key != "target"}
 
 
@@ -53,7 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _bring(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         binaries = [Binary(**item) for item in options["binaries"]]
         images = [_image(item) for item in options["images"]]
-        store = self._store(options)
+        store = self._store(options, variables)
         store.check(binaries, images)
 
         asked = {
@@ -65,63 +68,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if found.get("failed"):
             return found
         architecture = architecture_of(found["machine"])
-        identities = {
-            **{binary: store.binary_identity(binary, architecture) for binary in binaries},
-            **{image: store.image_identity(image, architecture) for image in images},
-        }
+        identities: Identities = {}
+        for binary in binaries:
+            identities[binary] = store.binary_identity(binary, architecture)
+        for image in images:
+            identities[image] = store.image_identity(image, architecture)
         plan = compare(identities, found)
-        result = report(identities, found, plan)
         if not plan or self._task.check_mode:
-            return result
+            return report(identities, found, plan)
 
         missing = {change.key for change in plan}
-        wanted_images = [image for image in images if _key(image) in missing]
-        if wanted_images and found["docker"]:
-            raise ArtifactError(
-                f"Docker on the host cannot take {', '.join(image.reference for image in wanted_images)}: {found['docker']}. "
-                "Run the role durable.temporal.docker first, and use become."
-            )
-        wanted_binaries = [binary for binary in binaries if _key(binary) in missing]
-        done = self._install(
-            store, options, (wanted_binaries, wanted_images), identities, (found, architecture), variables
-        )
+        due = {item: identity for item, identity in identities.items() if _key(item) in missing}
+        refuse_without_docker(due, found)
+        content = obtain(store, due, found, architecture)
+        done = self._send_and_install(content, due, options, variables)
         if done.get("failed"):
             return done
         return report(identities, {**found, "images": {**found["images"], **done["images"]}}, plan)
 
-    def _install(
-        self,
-        store: Store,
-        options: dict[str, t.Any],
-        missing: tuple[list[Binary], list[WantedImage]],
-        identities: dict[Binary | WantedImage, str | None],
-        host: tuple[dict[str, t.Any], str],
-        variables: dict[str, t.Any],
+    def _send_and_install(
+        self, content: Content, due: Identities, options: dict[str, t.Any], variables: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        """Obtain what is missing, send it over, and have it installed."""
-        (binaries, images), (found, architecture) = missing, host
-        pull = [image.reference for image in images if identities[image] is None]
-        made = [
-            store.image(image, architecture, identity)
-            for image in images
-            if (identity := identities[image]) is not None
-        ]
-        layers = {
-            binary: store.binary(binary.component, binary.version, architecture)
-            for binary in binaries
-            if (found["binaries"][binary.dest] or {}).get("artifact") != identities[binary]
-        }
-        own_tmp = self._connection._shell.tmpdir is None
+        shell = self._connection._shell
+        own_directory = shell.tmpdir is None
         try:
-            remote = RemoteFiles(self)
-            programs = []
-            for binary in binaries:
-                program: dict[str, t.Any] = {
-                    "dest": binary.dest,
-                    "mode": binary.mode,
-                    "artifact": identities[binary],
-                }
-                layer = layers.get(binary)
+            remote = RemoteFiles(self, content.scratch)
+            programs: list[dict[str, t.Any]] = []
+            for binary, layer in content.programs.items():
+                program = {"dest": binary.dest, "mode": binary.mode, "artifact": due[binary]}
                 if layer:
                     member = COMPONENTS[binary.component].image_path
                     program |= {"archive": remote.send(layer.path), "member": member, "sha256": layer.files[member]}
@@ -129,29 +103,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             asked = {
                 "phase": "install",
                 "binaries": programs,
-                "archives": remote.send_images(made),
-                "pull": pull,
-                "images": {image.reference: identities[image] for image in images},
+                "archives": remote.send_images(content.images),
+                "pull": content.pull,
+                "images": {item.reference: identity for item, identity in due.items() if isinstance(item, WantedImage)},
             }
             return self._on_host(options, asked, variables)
         finally:
-            if own_tmp and self._connection._shell.tmpdir is not None:
-                self._remove_tmp_path(self._connection._shell.tmpdir)
+            if own_directory and shell.tmpdir is not None:
+                self._remove_tmp_path(shell.tmpdir)
 
-    def _store(self, options: dict[str, t.Any]) -> Store:
+    def _store(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> Store:
         display = Display()
-        host = self._task_host()
+        host = variables["inventory_hostname"]
 
         def notify(text: str) -> None:
-            display.display(f"{host}{text}")
+            display.display(f"{host}: {text}")
 
         cache = Path(options["cache"]).expanduser() if options["cache"] else default_cache()
         directory = Path(self._loader.path_dwim(options["directory"])) if options["directory"] else None
         return Store(options["source"], Cache(cache, notify), directory, options["release_url"], notify)
-
-    def _task_host(self) -> str:
-        address = getattr(self._play_context, "remote_addr", None)
-        return f"{address}: " if address else ""
 
     def _on_host(
         self, options: dict[str, t.Any], asked: dict[str, t.Any], variables: dict[str, t.Any]
@@ -164,11 +134,46 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return answer
 
 
+@dataclass(frozen=True)
+class Content:
+    """What is to be sent. A program without a layer is there already and gets another mode only."""
+
+    scratch: Path
+    programs: dict[Binary, Layer | None]
+    images: list[Image | Path]
+    pull: list[str]
+
+
+def obtain(store: Store, due: Identities, found: t.Mapping[str, t.Any], architecture: str) -> Content:
+    """Get from the cache, or into it, what a host lacks."""
+    content = Content(store.scratch(), {}, [], [])
+    for item, identity in due.items():
+        if isinstance(item, Binary):
+            there = (found["binaries"][item.dest] or {}).get("artifact") == identity
+            content.programs[item] = None if there else store.binary(item.component, item.version, architecture)
+        elif identity is None:
+            content.pull.append(item.reference)
+        else:
+            content.images.append(store.image(item, architecture, identity))
+    return content
+
+
+def refuse_without_docker(due: Identities, found: t.Mapping[str, t.Any]) -> None:
+    """Stop before minutes are spent on images that the host could not take."""
+    names = [item.reference for item in due if isinstance(item, WantedImage)]
+    if names and found["docker"]:
+        raise ArtifactError(
+            f"Docker on the host cannot take {', '.join(names)}: {found['docker'].rstrip('.')}. Run the role "
+            "durable.temporal.docker first, and use become."
+        )
+
+
 class RemoteFiles:
     """Sends each file once to a directory on the host that is removed after the task."""
 
-    def __init__(self, action: ActionModule) -> None:
+    def __init__(self, action: ActionModule, scratch: Path) -> None:
         self._action = action
+        self._scratch = scratch
         self._sent: dict[Path, str] = {}
 
     def send(self, path: Path) -> str:
@@ -189,7 +194,8 @@ class RemoteFiles:
         made = [image for image in images if isinstance(image, Image)]
         sent = [self.send(path) for path in dict.fromkeys(ready)]
         if made:
-            with tempfile.TemporaryDirectory(prefix="durable-temporal-") as directory:
+            # Beside the cache, which has room: the temporary directory of a machine may be a small memory disk.
+            with tempfile.TemporaryDirectory(dir=self._scratch) as directory:
                 archive = Path(directory) / "images.tar"
                 write_archive(made, archive)
                 sent.append(self.send(archive))
@@ -205,7 +211,7 @@ def _key(item: Binary | WantedImage) -> str:
     return item.dest if isinstance(item, Binary) else item.reference
 
 
-def compare(identities: t.Mapping[Binary | WantedImage, str | None], found: t.Mapping[str, t.Any]) -> Plan:
+def compare(identities: Identities, found: t.Mapping[str, t.Any]) -> Plan:
     """What differs on a host.
 
     :param identities: the wanted identity of each item; ``None`` is content with any image of that name.
@@ -225,9 +231,7 @@ def compare(identities: t.Mapping[Binary | WantedImage, str | None], found: t.Ma
     return plan
 
 
-def report(
-    identities: t.Mapping[Binary | WantedImage, str | None], found: t.Mapping[str, t.Any], plan: Plan
-) -> dict[str, t.Any]:
+def report(identities: Identities, found: t.Mapping[str, t.Any], plan: Plan) -> dict[str, t.Any]:
     """The task's result."""
     changed = {change.key for change in plan}
     binaries: list[dict[str, t.Any]] = []

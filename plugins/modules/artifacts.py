@@ -14,10 +14,10 @@ description:
   - Sees to it that programs and images of given versions are on the host. Where one is missing, this machine obtains it
     (downloads, builds, or takes it from a directory), keeps it in a cache, and sends it over.
   - Hosts need no access to any download site or registry, except with O(source=registry).
-  - What is there already costs one short look at the host. Each version is obtained once per cache, however many hosts and
-    runs ask for it at the same time.
-  - What was installed is remembered on the host in C(/var/lib/durable-temporal/artifacts.json), and in images built here
-    by the label C(durable.temporal.artifact).
+  - What is there already costs one short look at the host. Each version is obtained once per cache, however many hosts
+    and runs ask for it at the same time.
+  - What was installed is remembered on the host in C(/var/lib/durable-temporal/artifacts.json), and in images built
+    here by the label C(durable.temporal.artifact).
 author:
   - The durable.temporal contributors (@durable-temporal)
 options:
@@ -28,7 +28,8 @@ options:
       - V(release) downloads the vendor's archives, verifies their checksums, and builds images from them.
       - V(archive) takes both from O(directory).
       - V(registry) lets the host pull images; programs come as with V(release).
-      - V(debian) builds the PostgreSQL image from Debian's packages, with C(debootstrap) on this machine; root is not needed.
+      - V(debian) builds the PostgreSQL image from Debian's packages, with C(debootstrap) on this machine, without
+        root.
       - Images built here take a shell and time zones from Debian packages, which takes C(apt-get) on this machine.
     type: str
     required: true
@@ -39,8 +40,8 @@ options:
       - A program is found as the vendor's archive (V(temporal_1.32.2_linux_amd64.tar.gz)), or as a file called
         V(temporal-server), V(temporal-sql-tool), V(tdbg), V(temporal) or V(temporal-ui-server), with or without
         V(-1.32.2) or V(-1.32.2-linux-amd64) behind it.
-      - An image is found in any C(docker save) archive (V(.tar), V(.tar.gz), V(.tgz)) that holds its reference; otherwise it is
-        built from the programs in the directory.
+      - An image is found in any C(docker save) archive (V(.tar), V(.tar.gz), V(.tgz)) that holds its reference;
+        otherwise it is built from the programs in the directory.
       - When the directory has a file V(SHA256SUMS), every file that is used must match it.
     type: path
   cache:
@@ -64,7 +65,7 @@ options:
         required: true
         choices: [server, sql_tool, tdbg, cli, ui]
       version:
-        description: Its version, without a leading C(v). V(server), V(sql_tool) and V(tdbg) share the server's versions.
+        description: Its version, without a leading C(v). V(server), V(sql_tool) and V(tdbg) have the server's.
         type: str
         required: true
       dest:
@@ -100,7 +101,7 @@ options:
         default: {}
         suboptions:
           cli_version:
-            description: Version of the Temporal CLI in V(admin_tools). The default is the one this collection was made with.
+            description: Version of the Temporal CLI in V(admin_tools). The default is the one this collection knows.
             type: str
   target:
     description: What the action plugin asks of its part that runs on the host. Not for playbooks.
@@ -157,8 +158,8 @@ binaries:
       changed: true
 images:
   description:
-    - The images, in the order in which they were asked for. RV(images[].id) is the image's id in the host's engine, or empty
-      in check mode when the image is not there yet.
+    - The images, in the order in which they were asked for. RV(images[].id) is the image's id in the host's engine, or
+      empty in check mode when the image is not there yet.
   returned: success
   type: list
   elements: dict
@@ -230,7 +231,7 @@ class HostError(Exception):
 def read_record(path: str = RECORD) -> Record:
     """What was installed here, ``{"binaries": {path: …}, "images": {reference: …}}``. Unreadable counts as empty."""
     content: t.Any = {}
-    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as handle:  # noqa: PTH123
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as handle:
         content = json.load(handle)
     if not isinstance(content, dict):
         content = {}
@@ -307,8 +308,8 @@ def familiar(reference: str) -> str:
 def install_binary(wanted: t.Mapping[str, t.Any], record: Record) -> None:
     """Put a program in its place in one step, verified.
 
-    :param wanted: ``dest``, ``mode``, ``artifact``, and unless only the mode differs ``archive`` (path of a layer on this
-        host), ``member`` (the file in it) and ``sha256``.
+    :param wanted: ``dest``, ``mode``, ``artifact``, and unless only the mode differs ``archive`` (path of a layer on
+        this host), ``member`` (the file in it) and ``sha256``.
     """
     dest, mode = wanted["dest"], int(wanted["mode"], 8)
     if not wanted.get("archive"):
@@ -330,7 +331,8 @@ def install_binary(wanted: t.Mapping[str, t.Any], record: Record) -> None:
                     out.write(chunk)
         if digest.hexdigest() != wanted["sha256"]:
             raise HostError(
-                f"{dest} arrived damaged: SHA-256 {digest.hexdigest()}, expected {wanted['sha256']}. Run again; if it stays, "
+                f"{dest} arrived damaged: SHA-256 {digest.hexdigest()}, expected {wanted['sha256']}. Run again; "
+                "if it stays, "
                 "empty the cache on the controller."
             )
         os.chmod(temporary, mode)
@@ -385,7 +387,8 @@ class Docker:
         code, out, err = self.run("pull", "--quiet", reference)
         if code != 0:
             raise HostError(
-                f"{reference} could not be pulled: {err or out.strip()}. Check the name, and that this host reaches the "
+                f"{reference} could not be pulled: {err or out.strip()}. Check the name, and that this host "
+                "reaches the "
                 "registry; if it cannot, set source to go_module, release or archive (postgres: debian or archive)."
             )
 
@@ -434,7 +437,7 @@ def main() -> None:
     asked = module.params["target"]
     if not asked:
         module.fail_json(
-            msg="durable.temporal.artifacts runs through its action plugin, which was not found. Install the collection."
+            msg="durable.temporal.artifacts needs its action plugin, which was not found. Install the collection."
         )
     docker = Docker(module)
     try:

@@ -138,15 +138,20 @@ class Cache:
     def _meta(self, key: str) -> Path:
         return self._open("layers", f"{_name(key)}.json")
 
-    def _open(self, folder: str, name: str) -> Path:
+    def folder(self, folder: str) -> Path:
+        """A directory of the cache, made when missing."""
         directory = self.root / folder
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ArtifactError(
-                f"The cache {self.root} on this machine cannot be written ({error.strerror}). Set cache to a directory that can."
+                f"The cache {self.root} on this machine cannot be written ({error.strerror}). Set cache to a "
+                "directory that can."
             ) from error
-        return directory / name
+        return directory
+
+    def _open(self, folder: str, name: str) -> Path:
+        return self.folder(folder) / name
 
 
 def _name(key: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The durable.temporal contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in the images that are built rather than pulled: same user, paths, commands and variables as the official ones.
+"""What is in the images that are built rather than pulled: users, paths, commands and variables of the official ones.
 
 Private to this collection. Change the ``RECIPE`` of an image whenever its content changes here: hosts then get it anew.
 """
@@ -25,7 +25,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._debian_packages 
 from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Tree
 
 LABEL: t.Final = "durable.temporal.artifact"
-RECIPE: t.Final = {"base": 1, "server": 1, "admin_tools": 1, "ui": 1, "postgres": 1}
+RECIPE: t.Final = {"base": 1, "server": 1, "admin_tools": 1, "ui": 2, "postgres": 1}
 
 _PATH: t.Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TEMPORAL: t.Final = (1000, 1000)
@@ -131,11 +131,11 @@ def base_tree(architecture: str, work: Path) -> Tree:
 
 
 # The commands that health checks, entry points and operators use, should the program not be able to say what it has.
-_FALLBACK_APPLETS: t.Final = (
-    "ash awk basename cat chmod chown cp cut date dirname echo env expr false find grep head hostname id kill less ln ls "
-    "mkdir mktemp mv nc nslookup ping printf ps pwd rm rmdir sed seq sh sleep sort stat tail tar tee test timeout touch tr "
-    "true uname uniq vi wc wget which xargs"
-).split()
+_FALLBACK_APPLETS: t.Final = """
+ash awk basename cat chmod chown cp cut date dirname echo env expr false find grep head hostname id kill less
+ln ls mkdir mktemp mv nc nslookup ping printf ps pwd rm rmdir sed seq sh sleep sort stat tail tar tee test
+timeout touch tr true uname uniq vi wc wget which xargs
+"""
 
 
 def _applets(deb: Path, architecture: str, work: Path) -> list[str]:
@@ -147,7 +147,7 @@ def _applets(deb: Path, architecture: str, work: Path) -> list[str]:
     try:
         listed = subprocess.run([str(program), "--list"], capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
-        return _FALLBACK_APPLETS
+        return _FALLBACK_APPLETS.split()
     return [name for name in listed.stdout.split() if name != "busybox"]
 
 
@@ -162,7 +162,8 @@ def certificates() -> bytes:
         if place and Path(place).is_file():
             return Path(place).read_bytes()
     raise ArtifactError(
-        "This machine has no bundle of certificate authorities (looked for /etc/ssl/certs/ca-certificates.crt). Install the "
+        "This machine has no bundle of certificate authorities (looked for "
+        "/etc/ssl/certs/ca-certificates.crt). Install the "
         "package ca-certificates."
     )
 
@@ -170,7 +171,8 @@ def certificates() -> bytes:
 # --- Temporal UI -----------------------------------------------------------------------------------------------------
 
 # Keys of the UI server's configuration with the variable that sets each, as the official image names them, and its
-# default. Text is quoted, so that a client secret may hold any character.
+# default. Text stands in single quotes, so that # and : in it mean nothing to YAML. (The UI server's templates escape
+# text as for HTML, quotes included, so the quotes cannot be left to them and no value can break out.)
 _UI_KEYS: t.Final[tuple[tuple[str, str, str], ...]] = (
     ("temporalGrpcAddress", "TEMPORAL_ADDRESS", '"127.0.0.1:7233"'),
     ("port", "TEMPORAL_UI_PORT", "8080"),
@@ -262,12 +264,12 @@ def _ui_lines(key: str, variable: str, default: str, indent: str) -> list[str]:
             f"{indent}{name}:",
             f'{indent}{{{{- range ({source}) | splitList "," }}}}',
             f"{indent}{{{{- if . }}}}",
-            f"{indent}  - {{{{ . | trim | quote }}}}",
+            f"{indent}  - '{{{{ . | trim }}}}'",
             f"{indent}{{{{- end }}}}",
             f"{indent}{{{{- end }}}}",
         ]
     if default.startswith('"'):
-        return [f'{indent}{key}: {{{{ env "{variable}" | default {default} | quote }}}}']
+        return [f"{indent}{key}: '{{{{ env \"{variable}\" | default {default} }}}}'"]
     return [f'{indent}{key}: {{{{ env "{variable}" | default "{default}" }}}}']
 
 
@@ -275,8 +277,8 @@ def _ui_mutual_tls() -> list[str]:
     return [
         '  {{- if env "TEMPORAL_UI_SERVER_MTLS_CA" }}',
         "  mTLS:",
-        '    caFile: {{ env "TEMPORAL_UI_SERVER_MTLS_CA" | quote }}',
-        '    clientAuth: {{ env "TEMPORAL_UI_SERVER_MTLS_CLIENT_AUTH" | quote }}',
+        "    caFile: '{{ env \"TEMPORAL_UI_SERVER_MTLS_CA\" }}'",
+        "    clientAuth: '{{ env \"TEMPORAL_UI_SERVER_MTLS_CLIENT_AUTH\" }}'",
         "  {{- end }}",
     ]
 
@@ -344,7 +346,7 @@ new=$PGDATA/.first-start
 
 create_cluster() {
   if [ -z "${POSTGRES_PASSWORD:-}" ] && [ "${POSTGRES_HOST_AUTH_METHOD:-}" != trust ]; then
-    echo 'error: the data directory is empty and no superuser password is given; set POSTGRES_PASSWORD_FILE or POSTGRES_PASSWORD' >&2
+    echo 'error: the data directory is empty and there is no superuser password; set POSTGRES_PASSWORD_FILE' >&2
     exit 1
   fi
   if [ -e "$new" ]; then
@@ -362,8 +364,10 @@ create_cluster() {
   fi
   # shellcheck disable=SC2086
   printf '%s\n' "$password" |
-    initdb -D "$new" --username="$user" --auth-local=trust --auth-host="$method" "${options[@]}" ${POSTGRES_INITDB_ARGS:-}
-  printf '\n# From other containers and, through published ports, the host.\nhost all all all %s\n' "$method" >>"$new/pg_hba.conf"
+    initdb -D "$new" --username="$user" --auth-local=trust --auth-host="$method" "${options[@]}" \
+      ${POSTGRES_INITDB_ARGS:-}
+  # From other containers and, through published ports, the host.
+  printf '\nhost all all all %s\n' "$method" >>"$new/pg_hba.conf"
 
   # Nobody can connect from outside while the initial scripts run.
   pg_ctl -D "$new" -o "-c listen_addresses=''" -w start

@@ -38,6 +38,8 @@ ComponentName = t.Literal["server", "sql_tool", "tdbg", "cli", "ui"]
 class Component:
     """A binary: what it is called, where it lies in an image, and how each source names it.
 
+    ``version_variable`` is the Go variable that a build has to set for the program to know its version.
+
     ``release`` is (project, archive, checksums) with ``{version}`` and ``{architecture}`` to be filled in.
     """
 
@@ -48,6 +50,7 @@ class Component:
     tags: str
     release: tuple[str, str, str]
     duration: str
+    version_variable: str = ""
 
 
 _SERVER_RELEASE: t.Final = ("temporal", "temporal_{version}_linux_{architecture}.tar.gz", "checksums.txt")
@@ -89,6 +92,8 @@ COMPONENTS: t.Final[dict[str, Component]] = {
             "",
             ("cli", "temporal_cli_{version}_linux_{architecture}.tar.gz", "checksums.txt"),
             "2 to 3 minutes",
+            # Unlike the others, its version is not part of its source.
+            "github.com/temporalio/cli/temporalcli.Version",
         ),
         Component(
             "ui",
@@ -136,15 +141,20 @@ class GoModule:
         go = shutil.which("go")
         if not go:
             raise ArtifactError(
-                f"{component.binary} {version} is to be built from its Go module, and this machine has no go program in its "
+                f"{component.binary} {version} is to be built from its Go module, and this machine has no go "
+                "program in its "
                 "PATH. Install Go 1.21 or newer, or choose another source: release or archive."
             )
         self._notify(
-            f"Building {component.binary} {version} from its Go module ({component.duration} the first time on this machine)"
+            f"Building {component.binary} {version} from its Go module ({component.duration} the first time on "
+            "this machine)"
         )
         environment = self._environment(go, architecture, work)
         environment["GOTOOLCHAIN"] = go_toolchain(component.name, version) or "auto"
-        command = [go, "install", "-trimpath", "-ldflags=-s -w"]
+        flags = "-s -w"
+        if component.version_variable:
+            flags += f" -X {component.version_variable}={version}"
+        command = [go, "install", "-trimpath", f"-ldflags={flags}"]
         if component.tags:
             command += ["-tags", component.tags]
         command.append(f"{component.package}@v{version}")
@@ -212,7 +222,8 @@ class Release:
             found = sha256_of(target)
             if found != expected:
                 raise ArtifactError(
-                    f"{folder}/{archive} has SHA-256 {found}, and {checksums} says {expected}. Nothing was installed. Run "
+                    f"{folder}/{archive} has SHA-256 {found}, and {checksums} says {expected}. Nothing was "
+                    "installed. Run "
                     "again; if it stays, the mirror or the network changes files."
                 )
 
@@ -277,7 +288,8 @@ class Archive:
             if (self.directory / name).is_file():
                 return self.directory / name
         raise ArtifactError(
-            f"{component.binary} {version} is not in {self.directory}. Looked for {', '.join(names)}; found {self.listing()}. "
+            f"{component.binary} {version} is not in {self.directory}. Looked for {', '.join(names)}; found "
+            f"{self.listing()}. "
             "Put one of them there."
         )
 
@@ -315,11 +327,13 @@ def _go_failure(component: Component, version: str, output: str) -> str:
     proved = ", ".join(sorted(GO_TOOLCHAINS[component.name]))
     if "replace directives" in output or "exclude directives" in output:
         return (
-            f"{component.binary} {version} cannot be built from its Go module: its go.mod has replace directives, which go "
+            f"{component.binary} {version} cannot be built from its Go module: its go.mod has replace "
+            "directives, which go "
             f"install refuses. Seen to build: {proved}. Choose one of them, or source: release or archive."
         )
     return (
-        f"Building {component.binary} {version} from {component.package} failed: {_tail(output)} Seen to build: {proved}. "
+        f"Building {component.binary} {version} from {component.package} failed: {_tail(output)} Seen to build: "
+        f"{proved}. "
         "Check GOPROXY and the network, or choose source: release or archive."
     )
 
@@ -356,7 +370,8 @@ def _open(url: str) -> t.Any:
             if not failure.passing:
                 break
     raise ArtifactError(
-        f"{url} could not be fetched: {reason}. Check the version, the network and proxy of this machine, or set release_url "
+        f"{url} could not be fetched: {reason}. Check the version, the network and proxy of this machine, or "
+        "set release_url "
         "to a mirror; source: archive needs no network."
     )
 

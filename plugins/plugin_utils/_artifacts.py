@@ -107,12 +107,18 @@ class Store:
         elif source in ("release", "registry"):
             self._binaries = Release(cache, notify, release_url)
 
+    def scratch(self) -> Path:
+        """A directory of the cache's file system for files that live only as long as a task."""
+        return self._cache.folder("work")
+
     def check(self, binaries: t.Sequence[Binary], images: t.Sequence[WantedImage]) -> None:
         """Refuse what can never work, before anything is looked at."""
-        for item in (*binaries, *images):
+        items: list[Binary | WantedImage] = [*binaries, *images]
+        for item in items:
             if not _VERSION.match(item.version):
                 raise ArtifactError(
-                    f"{item.component}: '{item.version}' is not a version. Expected one such as 1.32.2, without a leading v."
+                    f"{item.component}: '{item.version}' is not a version. Expected one such as 1.32.2, without "
+                    "a leading v."
                 )
         if self.source == "debian" and binaries:
             raise ArtifactError(
@@ -190,17 +196,20 @@ class Store:
         if image.component == "postgres":
             if self.source in ("go_module", "release"):
                 raise ArtifactError(
-                    f"{image.reference}: the PostgreSQL image does not come from {self.source}. Use source: registry, debian "
+                    f"{image.reference}: the PostgreSQL image does not come from {self.source}. Use source: "
+                    "registry, debian "
                     "or archive."
                 )
             if self.source == "debian" and _major(image.version) not in POSTGRES_SUITES:
                 raise ArtifactError(
-                    f"{image.reference}: Debian has no PostgreSQL {_major(image.version)} that this collection builds from; "
+                    f"{image.reference}: Debian has no PostgreSQL {_major(image.version)} that this collection "
+                    "builds from; "
                     f"it has {' and '.join(POSTGRES_SUITES)}. Use source: registry or archive."
                 )
         elif self.source == "debian":
             raise ArtifactError(
-                f"{image.reference}: Debian has no packages of Temporal. Use source: registry, release, go_module or archive."
+                f"{image.reference}: Debian has no packages of Temporal. Use source: registry, release, "
+                "go_module or archive."
             )
 
     def _source(self) -> Source:
@@ -223,7 +232,8 @@ class Store:
                 ways.append(" or ".join(archive.candidates(COMPONENTS[name], version, architecture)))
         looked = f"{ways[0]}, or the binaries to build it from: {'; '.join(ways[1:])}" if ways[1:] else ways[0]
         return (
-            f"The image {image.reference} is not in {archive.directory}. Looked for {looked}. Found {archive.listing()}. Put one "
+            f"The image {image.reference} is not in {archive.directory}. Looked for {looked}. Found "
+            f"{archive.listing()}. Put one "
             "of them there."
         )
 

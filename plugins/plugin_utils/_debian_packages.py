@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The durable.temporal contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian packages as raw material for images: fetched and verified by Debian's own tools, unpacked here, never installed.
+"""Debian packages as raw material for images: fetched and verified by Debian's tools, unpacked, never installed.
 
 Private to this collection. No maintainer script runs and nothing needs root, a chroot, or the target's architecture.
 """
@@ -46,8 +46,10 @@ def apt_download(names: t.Sequence[str], architecture: str, work: Path) -> list[
     """
     if not shutil.which("apt-get"):
         raise ArtifactError(
-            f"{' and '.join(names)} come from Debian packages, and there is no apt-get on this machine. Run Ansible from "
-            "Debian or Ubuntu, use source: registry, or put finished image archives (docker save) into a directory and use "
+            f"{' and '.join(names)} come from Debian packages, and there is no apt-get on this machine. Run "
+            "Ansible from "
+            "Debian or Ubuntu, use source: registry, or put finished image archives (docker save) into a "
+            "directory and use "
             "source: archive."
         )
     native = _run(["dpkg", "--print-architecture"], work).stdout.strip()
@@ -71,11 +73,13 @@ def apt_download(names: t.Sequence[str], architecture: str, work: Path) -> list[
 
 
 def debootstrap_download(suite: str, package: str, architecture: str, work: Path) -> list[Path]:
-    """Fetch a package of a Debian release with all it depends on, by debootstrap from its default mirror, without root."""
+    """Fetch a package of a Debian release with all it depends on, by debootstrap from its default mirror, "
+    "without root."""
     program = shutil.which("debootstrap") or next((p for p in ("/usr/sbin/debootstrap",) if Path(p).exists()), None)
     if not program:
         raise ArtifactError(
-            "debootstrap is missing on this machine; it fetches the Debian packages of the PostgreSQL image. Install it "
+            "debootstrap is missing on this machine; it fetches the Debian packages of the PostgreSQL image. "
+            "Install it "
             "(apt-get install debootstrap), or use source: registry or archive for this image."
         )
     root = work / "root"
@@ -93,7 +97,8 @@ def debootstrap_download(suite: str, package: str, architecture: str, work: Path
     )
     if done.returncode != 0:
         raise ArtifactError(
-            f"debootstrap could not download {package} of Debian {suite}: {_last(done.stdout + done.stderr)} Check that this "
+            f"debootstrap could not download {package} of Debian {suite}: {_last(done.stdout + done.stderr)} "
+            "Check that this "
             "machine reaches a Debian mirror and has the package debian-archive-keyring."
         )
     return _debs(root / "var" / "cache" / "apt" / "archives")
@@ -153,7 +158,7 @@ def closure(packages: t.Iterable[Package], roots: t.Iterable[str], denied: t.Seq
 
 
 def unpack(package: Package, tree: Tree, dropped: t.Sequence[str] = (), only: t.Sequence[str] = ("*",)) -> None:
-    """Add the files of a package to a layer, with ``/bin``, ``/lib`` and their like below ``/usr`` where they are today.
+    """Add the files of a package to a layer, with ``/bin``, ``/lib`` and their like below ``/usr``, where they are now.
 
     :param dropped: shell patterns of paths (without a leading slash) that are left out.
     :param only: shell patterns of which a path must match one.

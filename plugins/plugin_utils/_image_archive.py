@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The durable.temporal contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Container images written as files, without a Docker engine: layers, their configuration, and ``docker load`` archives.
+"""Container images written as files, without a Docker engine: layers, configuration, and ``docker load`` archives.
 
 Private to this collection. The same content always gives the same bytes and so the same image id: names are sorted,
 times are zero, owners are numbers. A layer is stored compressed; an image's id depends on the uncompressed bytes only,
