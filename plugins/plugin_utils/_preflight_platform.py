@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.durable.temporal.plugins.module_utils import _versions as versions
+from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
 
 Values = Mapping[str, t.Any]
@@ -32,10 +33,9 @@ ROOM_TO_WORK_MB = 5 * 1024
 CLOCK_SECONDS = 30
 # A server process runs these four, each with pools of its own.
 SERVER_ROLES = 4
-SHORTEST_RETENTION_HOURS = 1
+SHORTEST_RETENTION_SECONDS = 3600
 
 _ANY = ("", "*", "0.0.0.0", "::")  # noqa: S104
-_RETENTION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass(frozen=True)
@@ -415,15 +415,6 @@ def check_applications(declared: Sequence[Mapping[str, t.Any]], missing: t.Colle
     return problems
 
 
-def retention_hours(text: str) -> float | None:
-    """Hours of a duration such as ``7d`` or ``72h``; ``None`` when it is none."""
-    match = _RETENTION.fullmatch(text)
-    if not text or match is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return days * 24 + hours + minutes / 60 + seconds / 3600
-
-
 def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str] | None = None) -> list[Problem]:
     """Namespaces that are declared twice, have no such retention, or that an application uses and nobody declares.
 
@@ -443,17 +434,15 @@ def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str]
                 )
             )
         names.append(name)
-        if retention is not None:
-            hours = retention_hours(str(retention))
-            if hours is None or hours < SHORTEST_RETENTION_HOURS:
-                problems.append(
-                    wrong(
-                        f"{variable}[{index}].retention",
-                        describe(retention),
-                        "a duration of one hour or more, such as 7d or 72h",
-                        f"Correct the retention of {name}.",
-                    )
+        if retention is not None and _seconds(retention) < SHORTEST_RETENTION_SECONDS:
+            problems.append(
+                wrong(
+                    f"{variable}[{index}].retention",
+                    describe(retention),
+                    "a duration of one hour or more, such as 7d or 72h",
+                    f"Correct the retention of {name}.",
                 )
+            )
     for application, name in (wanted or {}).items():
         if name not in names and name != "default":
             problems.append(
@@ -466,6 +455,13 @@ def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str]
                 )
             )
     return problems
+
+
+def _seconds(duration: t.Any) -> int:
+    try:
+        return parse_duration(str(duration))
+    except ValueError:
+        return 0
 
 
 # Several hosts together

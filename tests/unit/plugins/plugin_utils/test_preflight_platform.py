@@ -257,14 +257,6 @@ def test_an_artifact_that_is_not_there_is_worth_knowing() -> None:
     assert "'/a.tar.gz', which does not exist on the controller" in problem.text
 
 
-@pytest.mark.parametrize(
-    ("text", "hours"),
-    [("7d", 168), ("72h", 72), ("1d12h", 36), ("90m", 1.5), ("", None), ("7", None), ("x", None), ("7 d", None)],
-)
-def test_durations_are_read(text: str, hours: float | None) -> None:
-    assert platform.retention_hours(text) == hours
-
-
 def test_namespaces_that_cannot_be_are_found() -> None:
     declared = [{"name": "a", "retention": "7d"}, {"name": "b"}]
     assert platform.check_namespaces("n", declared, {"orders": "a", "other": "default"}) == []
