@@ -48,8 +48,9 @@ options:
       server ignores another number in its configuration.
     type: int
   expected_members:
-    description: How many members of each role must be in the ring, such as V({frontend: 2, history: 3, matching: 2,
-      worker: 2}). Needs O(database). Roles that are not named need one member.
+    description: >-
+      How many members of each role must be in the ring, such as V({frontend: 2, history: 3, matching: 2, worker: 2}).
+      Needs O(database). Roles that are not named need one member.
     type: dict
     default: {}
   namespaces:
