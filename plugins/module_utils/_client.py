@@ -109,6 +109,11 @@ class Temporal:
             self._loop.close()
             raise
 
+    @classmethod
+    def used(cls) -> bool:
+        """Whether the SDK's threads run in this process."""
+        return cls._quiet is not None
+
     def _tls(self, service: t.Any) -> t.Any:
         if not self.settings.tls:
             return False

@@ -53,7 +53,7 @@ class _Exit:
 
     @classmethod
     def leave(cls) -> None:
-        if "temporalio" in sys.modules:
+        if Temporal.used():
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(cls.code)

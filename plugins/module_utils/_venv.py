@@ -14,9 +14,11 @@ import sys
 import typing as t
 from pathlib import Path
 
+from ansible.module_utils import basic
 from ansible.module_utils.common.respawn import has_respawned, respawn_module
 
 DEFAULT_VENV: t.Final = "/opt/durable-temporal/venv"
+PIPE_BYTES: t.Final = 65536
 
 
 def _importable(packages: t.Iterable[str]) -> str | None:
@@ -42,7 +44,9 @@ def provide(packages: t.Sequence[str], venv: str) -> str | None:
         importlib.invalidate_caches()
         return _importable(packages)
     interpreter = Path(venv) / "bin" / "python3"
-    if libraries and interpreter.exists() and not has_respawned():
+    # Ansible hands the options over through a pipe that nobody reads yet: more than fits would wait for ever.
+    fits = len(basic._ANSIBLE_ARGS or b"") < PIPE_BYTES // 2
+    if libraries and interpreter.exists() and fits and not has_respawned():
         respawn_module(str(interpreter))
     return None
 

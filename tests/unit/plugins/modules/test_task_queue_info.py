@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pollers: which count, and the module against a frontend in memory."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from unittest import mock
+
+import pytest
+from ansible_collections.durable.temporal.plugins.modules import task_queue_info
+from ansible_collections.durable.temporal.tests.unit.plugins.modules.fake_temporal import FakeTemporal, Json, run
+
+ORDERS = ("orders", "orders", "workflow")
+
+
+def poller(identity: str, seconds_ago: float = 1) -> Json:
+    return {"identity": identity, "last_access": time.time() - seconds_ago, "build_id": "", "deployment": ""}
+
+
+def server(*pollers: Json) -> FakeTemporal:
+    fake = FakeTemporal()
+    fake.listed[ORDERS] = list(pollers)
+    return fake
+
+
+def look(fake: t.Any, wait: float = 0, check: bool = False, **queue: t.Any) -> Json:
+    item = {"name": "orders", "namespace": "orders", "types": ["workflow"], **queue}
+    return run(task_queue_info.main, fake, check=check, task_queues=[item], wait_seconds=wait)
+
+
+def test_pollers_are_reported() -> None:
+    result = look(server(poller("1@app1"), poller("2@app1", 30)))
+    assert result["ready"]
+    assert not result["changed"]
+    (row,) = result["task_queues"]
+    assert (row["counted"], row["expected"], row["type"]) == (2, 1, "workflow")
+    assert [p["identity"] for p in row["pollers"]] == ["1@app1", "2@app1"]
+    assert 29 < row["pollers"][1]["age_seconds"] < 40
+
+
+@pytest.mark.parametrize(
+    ("conditions", "counted"),
+    [
+        ({}, 3),
+        ({"identity_pattern": "@app1$"}, 2),
+        ({"identity_pattern": "nobody"}, 0),
+        ({"newer_than": -10}, 2),
+        ({"identity_pattern": "@app1$", "newer_than": -10}, 1),
+        ({"newer_than": 10}, 0),
+    ],
+)
+def test_only_pollers_that_fulfil_all_conditions_count(conditions: Json, counted: int) -> None:
+    if "newer_than" in conditions:
+        conditions = {**conditions, "newer_than": time.time() + conditions["newer_than"]}
+    result = look(server(poller("1@app1"), poller("2@app1", 60), poller("3@app2")), min_pollers=0, **conditions)
+    assert result["task_queues"][0]["counted"] == counted
+
+
+def test_too_few_fail_with_what_was_found_and_expected() -> None:
+    failed = look(server(poller("7@old", 60)), min_pollers=2, identity_pattern="@app1", newer_than=time.time() - 5)
+    assert failed["failed"]
+    assert "Task queue orders (workflow) in namespace orders: found 0 pollers, expected 2 or more" in failed["msg"]
+    assert "whose identity matches '@app1' and that polled since" in failed["msg"]
+    assert "7@old (60 s ago, does not count)" in failed["msg"]
+    assert failed["task_queues"][0]["counted"] == 0
+
+
+def test_an_empty_queue_says_so() -> None:
+    assert "The server lists none." in look(server())["msg"]
+
+
+def test_each_type_is_looked_at() -> None:
+    failed = look(server(poller("1@app1")), types=["workflow", "activity"])
+    assert [(row["type"], row["ready"]) for row in failed["task_queues"]] == [("workflow", True), ("activity", False)]
+    assert "orders (activity)" in failed["msg"]
+    assert "orders (workflow)" not in failed["msg"]
+
+
+def test_the_same_queue_may_be_asked_about_twice() -> None:
+    item = {"name": "orders", "namespace": "orders", "types": ["workflow"]}
+    failed = run(
+        task_queue_info.main,
+        server(poller("1@app1")),
+        task_queues=[{**item, "identity_pattern": "@app1"}, {**item, "identity_pattern": "@app2"}],
+    )
+    assert [row["ready"] for row in failed["task_queues"]] == [True, False]
+    assert "'@app2'" in failed["msg"]
+    assert "'@app1'" not in failed["msg"]
+
+
+def test_it_waits_until_the_worker_polls() -> None:
+    fake = server()
+
+    def arrive(_seconds: float) -> None:
+        fake.listed[ORDERS] = [poller("1@app1")]
+
+    with mock.patch("time.sleep", side_effect=arrive):
+        result = look(fake, wait=5)
+    assert result["ready"]
+    assert fake.calls == ["pollers", "pollers"]
+
+
+def test_it_waits_for_a_server_that_starts() -> None:
+    fake = server(poller("1@app1"))
+    fake.failing["pollers"] = "unreachable"
+    with mock.patch("time.sleep", side_effect=lambda _seconds: fake.failing.clear()):
+        assert look(fake, wait=5)["ready"]
+
+
+def test_it_does_not_wait_for_what_cannot_pass() -> None:
+    fake = server()
+    fake.failing["pollers"] = "permission_denied"
+    failed = look(fake, wait=60)
+    assert failed["kind"] == "permission_denied"
+    assert fake.calls == ["pollers"]
+
+
+@pytest.mark.parametrize("reason", ["sdk_missing", "unreachable"])
+def test_check_mode_never_fails_and_never_waits(reason: str) -> None:
+    result = look(reason, wait=60, check=True)
+    assert not result.get("failed")
+    assert not result["ready"]
+    assert not look(server(), wait=60, check=True)["ready"]
+
+
+def test_wrong_options_are_reported_together() -> None:
+    failed = run(
+        task_queue_info.main,
+        server(),
+        task_queues=[{"name": "a", "identity_pattern": "("}, {"name": "b", "min_pollers": -1}],
+    )
+    assert len(failed["problems"]) == 2
+    assert "no regular expression" in failed["msg"]
