@@ -48,7 +48,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if errors:
             count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
             # Only the message: a failed result is printed whole, and this is what a person needs to read.
-            message = "\n".join((f"{count}; nothing was changed.", *(f"- {line}" for line in errors)))
+            message = "\n".join(
+                (f"{count}; nothing was changed.", *("- " + line.replace("\n", "\n  ") for line in errors))
+            )
             return {**result, "changed": False, "failed": True, "msg": message}
         if rows:
             display.display(platform.table(rows))

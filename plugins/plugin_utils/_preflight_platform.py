@@ -103,6 +103,9 @@ COMPONENTS = (
 )
 
 
+_UNITS = {"postgres": ("postgresql",), "temporal": ("temporal",), "temporal_ui": ("temporal-ui",)}
+
+
 def components(roles: t.Collection[str], values: Values) -> list[Component]:
     """Those components that are to run on the host itself."""
     return [c for c in COMPONENTS if c.role in roles and values.get(f"{c.role}_runtime") != "external"]
@@ -124,8 +127,10 @@ def ports(roles: t.Collection[str], values: Values) -> list[Port]:
     """Every port that is to be opened on a host."""
     found: list[Port] = []
     for component in components(roles, values):
-        container = str(values.get(component.container) or "")
-        units = {"postgres": ("postgresql",)}.get(component.role, (component.role.replace("_", "-"),))
+        # One or the other: the distribution's PostgreSQL is foreign where ours is to be a container.
+        native = values.get(f"{component.role}_runtime") == "systemd"
+        container = "" if native else str(values.get(component.container) or "")
+        units = _UNITS[component.role] if native else ()
         for variable in component.ports:
             number = _port(values.get(variable))
             if number:

@@ -112,10 +112,7 @@ def test_addresses_that_overlap_clash(address: str, clashes: bool) -> None:
     ("held", "words"),
     [
         (listener("0.0.0.0", 5432, "python3"), "where python3 (process 7) on every address listens already"),
-        (
-            listener("127.0.0.1", 5432, "postgres", "postgresql@15-other.service", ""),
-            None,  # The distribution's PostgreSQL has the unit that ours would have.
-        ),
+        (listener("127.0.0.1", 5432, "postgres", "postgresql@15-main.service"), "set postgres_runtime: external"),
         (listener("127.0.0.1", 5432, "postgres", "gitlab.service"), "set postgres_runtime: external"),
         (listener("127.0.0.1", 5432, container="company-db"), "where the container company-db on 127.0.0.1 listens"),
         (listener("127.0.0.1", 5432), "where a process that could not be seen on 127.0.0.1 listens"),
@@ -132,6 +129,14 @@ def test_foreign_services_on_our_ports_are_named_and_our_own_are_not(held: dict[
     found = texts(platform.check_foreign(platform.ports(ROLES, VALUES), {**PROBE, "listeners": [held]}))
     assert len(found) == (0 if words is None else 1)
     assert words is None or words in found[0]
+
+
+def test_a_native_service_is_ours_where_ours_is_native() -> None:
+    ports = platform.ports(["postgres"], {**VALUES, "postgres_runtime": "systemd"})
+    ours = listener("127.0.0.1", 5432, "postgres", "postgresql@17-main.service")
+    assert platform.check_foreign(ports, {**PROBE, "listeners": [ours]}) == []
+    container = listener("127.0.0.1", 5432, container="temporal-postgres")
+    assert len(platform.check_foreign(ports, {**PROBE, "listeners": [container]})) == 1
 
 
 def test_a_container_of_ours_is_reused_and_a_namesake_is_not_touched() -> None:
