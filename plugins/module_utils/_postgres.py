@@ -293,18 +293,24 @@ def compare_settings(
 
 
 def needs_reload(wanted: t.Mapping[str, t.Any], present: t.Mapping[str, Setting]) -> list[str]:
-    """Settings whose value is in the files, but not in effect and not waiting for a restart: a reload was missed.
+    """Settings for which the files say something else than what is in effect or waits for a restart: a reload is due.
 
     A value of -1 means "work it out", so what is in effect is another number by design.
     """
     missed = []
     for name, raw in wanted.items():
         setting = present.get(name)
-        if setting is None or raw is None or setting.pending_restart or render(raw) == "-1":
+        if setting is None or setting.pending_restart:
             continue
-        if setting.source in ("default", "configuration file") and (
-            canonical(setting.setting, setting) != canonical(render(raw), setting)
-        ):
+        if raw is None:
+            due = setting.configured is None and setting.source == "configuration file"
+        else:
+            due = (
+                render(raw) != "-1"
+                and setting.source in ("default", "configuration file")
+                and canonical(setting.setting, setting) != canonical(render(raw), setting)
+            )
+        if due:
             missed.append(name)
     return missed
 
