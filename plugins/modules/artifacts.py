@@ -167,7 +167,7 @@ images:
     - component: server
       version: 1.32.2
       reference: local/temporal-server:1.32.2
-      artifact: server 1.32.2 (release, recipe 1.1)
+      artifact: server 1.32.2 (release, recipe 1f0c9a3e)
       id: sha256:0f5c1d9c6a1f5b7d9b0f0f8b9f2f6a3c1f5b7d9b0f0f8b9f2f6a3c1f5b7d9b0f
       changed: true
 """

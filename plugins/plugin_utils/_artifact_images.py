@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is in the images that are built rather than pulled: users, paths, commands and variables of the official ones.
 
-Private to this collection. Change the ``RECIPE`` of an image whenever its content changes here: hosts then get it anew.
+Private to this collection. :func:`recipe` is part of what hosts remember: they get an image anew when its making changes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import ssl
 import subprocess
 import typing as t
@@ -25,7 +27,8 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._debian_packages 
 from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Tree
 
 LABEL: t.Final = "durable.temporal.artifact"
-RECIPE: t.Final = {"base": 1, "server": 1, "admin_tools": 1, "ui": 2, "postgres": 1}
+# To be raised when the code below makes other layers from the same texts and lists, which recipe() sees by itself.
+_REVISION: t.Final = {"base": 1, "postgres": 1}
 
 _PATH: t.Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TEMPORAL: t.Final = (1000, 1000)
@@ -98,9 +101,34 @@ RECIPES: t.Final[dict[str, Recipe]] = {
 }
 
 
+def recipe(image: str) -> str:
+    """Eight characters that stand for how an image is made: its files, its configuration, the lists of packages.
+
+    ``base`` is the layer under all images of Temporal.
+    """
+    parts: list[t.Any]
+    if image == "base":
+        parts = [_REVISION["base"], _BASE_FILES]
+    elif image == "postgres":
+        lists = [_POSTGRES_ENTRYPOINT, _POSTGRES_FILES, _POSTGRES_ROOTS, _POSTGRES_DENIED, _POSTGRES_DROPPED]
+        parts = [_REVISION["postgres"], container_config(postgres_config("0"), ""), lists]
+    else:
+        own = RECIPES[image]
+        parts = [recipe("base"), container_config(own.config, ""), own.binaries]
+        parts.append(own.extras().fingerprint() if own.extras else "")
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
 def container_config(config: t.Mapping[str, t.Any], identity: str) -> dict[str, t.Any]:
     """The full container configuration of an image: what is common to all, and the label that names its content."""
     return {"Env": [f"PATH={_PATH}"], **config, "Labels": {LABEL: identity}}
+
+
+_BASE_FILES: t.Final = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\ntemporal:x:1000:1000::/home/temporal:/bin/sh\n",
+    "etc/group": "root:x:0:\ntemporal:x:1000:\n",
+    "etc/nsswitch.conf": "hosts: files dns\n",
+}
 
 
 def base_tree(architecture: str, work: Path) -> Tree:
@@ -119,9 +147,8 @@ def base_tree(architecture: str, work: Path) -> Tree:
     if "usr/bin/busybox" not in tree:
         raise ArtifactError("The package busybox-static holds no usr/bin/busybox. Please report this as a bug.")
     tree.file("etc/ssl/certs/ca-certificates.crt", certificates())
-    tree.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\ntemporal:x:1000:1000::/home/temporal:/bin/sh\n")
-    tree.file("etc/group", "root:x:0:\ntemporal:x:1000:\n")
-    tree.file("etc/nsswitch.conf", "hosts: files dns\n")
+    for path, content in _BASE_FILES.items():
+        tree.file(path, content)
     for name in ("proc", "sys", "dev", "run", "etc/temporal"):
         tree.directory(name)
     tree.directory("root", 0o700)
@@ -398,6 +425,12 @@ fi
 unset POSTGRES_PASSWORD
 exec "$@"
 """
+_POSTGRES_FILES: t.Final = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/bash\npostgres:x:999:999::/var/lib/postgresql:/bin/bash\n"
+    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "etc/group": "root:x:0:\npostgres:x:999:\nnogroup:x:65534:\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
 _POSTGRES_ROOTS: t.Final = (
     "base-files",
     "bash",
@@ -494,12 +527,7 @@ def postgres_tree(major: str, architecture: str, work: Path) -> Tree:
     tree.directory("run/postgresql", 0o3777, _POSTGRES)
     tree.directory("var/lib/postgresql", owner=_POSTGRES)
     tree.directory("var/lib/postgresql/data", 0o700, _POSTGRES)
-    tree.file(
-        "etc/passwd",
-        "root:x:0:0:root:/root:/bin/bash\npostgres:x:999:999::/var/lib/postgresql:/bin/bash\n"
-        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-    )
-    tree.file("etc/group", "root:x:0:\npostgres:x:999:\nnogroup:x:65534:\n")
-    tree.file("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
+    for path, content in _POSTGRES_FILES.items():
+        tree.file(path, content)
     tree.file("usr/local/bin/docker-entrypoint.sh", _POSTGRES_ENTRYPOINT, mode=0o755)
     return tree

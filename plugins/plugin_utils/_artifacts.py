@@ -4,7 +4,7 @@
 """What a task of ``durable.temporal.artifacts`` asks for, and how the controller provides it.
 
 Private to this collection. :class:`Store` names each wanted thing by an *identity*, a sentence such as
-``server 1.32.2 (go_module go1.26.10, recipe 1)``. Hosts remember the identity of what they have, so that comparing
+``server 1.32.2 (go_module go1.26.10, recipe 1f0c9a3e)``. Hosts remember the identity of what they have, so that comparing
 needs nothing but text; only what differs is made, and made once per cache.
 """
 
@@ -21,12 +21,12 @@ from ansible_collections.durable.temporal.plugins.module_utils._versions import 
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_cache import ArtifactError, Cache
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_images import (
     POSTGRES_SUITES,
-    RECIPE,
     RECIPES,
     base_tree,
     container_config,
     postgres_config,
     postgres_tree,
+    recipe,
 )
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_sources import (
     COMPONENTS,
@@ -137,7 +137,7 @@ class Store:
             return None
         if image.component == "postgres" and self.source == "debian":
             major = _major(image.version)
-            return f"postgres {major} (debian {POSTGRES_SUITES[major]}, recipe {RECIPE['postgres']})"
+            return f"postgres {major} (debian {POSTGRES_SUITES[major]}, recipe {recipe('postgres')})"
         if self._archive:
             found = self._image_archive(image.reference)
             if found:
@@ -147,8 +147,7 @@ class Store:
         stamps = [self._stamp(name, version, architecture) for name, version in _binaries_of(image)]
         made = ", ".join(dict.fromkeys(stamps))
         with_cli = f" with cli {image.cli_version}" if image.component == "admin_tools" else ""
-        recipe = f"recipe {RECIPE['base']}.{RECIPE[image.component]}"
-        return f"{image.component} {image.version}{with_cli} ({made}, {recipe})"
+        return f"{image.component} {image.version}{with_cli} ({made}, recipe {recipe(image.component)})"
 
     def binary(self, component: str, version: str, architecture: str) -> Layer:
         """The layer that holds a program at its path in images."""
@@ -173,20 +172,20 @@ class Store:
         if image.component == "postgres":
             major = _major(image.version)
             layer = self._cache.layer(
-                f"postgres-{major}-{architecture}-r{RECIPE['postgres']}",
+                f"postgres-{major}-{architecture}-{recipe('postgres')}",
                 lambda work: self._postgres(major, architecture, work),
             )
             return Image(image.reference, architecture, container_config(postgres_config(major), identity), (layer,))
-        recipe = RECIPES[image.component]
+        how = RECIPES[image.component]
         layers = [
-            self._cache.layer(f"base-{architecture}-r{RECIPE['base']}", lambda work: base_tree(architecture, work)),
+            self._cache.layer(f"base-{architecture}-{recipe('base')}", lambda work: base_tree(architecture, work)),
         ]
-        if recipe.extras:
-            extras = recipe.extras
-            key = f"{image.component}-extras-r{RECIPE[image.component]}"
+        if how.extras:
+            extras = how.extras
+            key = f"{image.component}-extras-{recipe(image.component)}"
             layers.append(self._cache.layer(key, lambda _work: extras()))
         layers += [self.binary(name, version, architecture) for name, version in _binaries_of(image)]
-        return Image(image.reference, architecture, container_config(recipe.config, identity), tuple(layers))
+        return Image(image.reference, architecture, container_config(how.config, identity), tuple(layers))
 
     def _postgres(self, major: str, architecture: str, work: Path) -> Tree:
         self._notify(f"Building the PostgreSQL {major} image from Debian packages (half a minute the first time)")

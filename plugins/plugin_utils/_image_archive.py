@@ -129,6 +129,11 @@ class Tree:
         if entry is not None:
             self._put(path, Entry(entry.kind, mode, entry.owner, entry.content, entry.target))
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the content, for trees whose files are all in memory."""
+        lines = [f"{name} {self._entries[name]!r}" for name in sorted(self._entries)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
     def write(self, destination: Path, hashed: t.Collection[str] = ()) -> Layer:
         """Write the layer to ``destination`` (gzip) and return what identifies it.
 
