@@ -9,7 +9,6 @@ runtime role, the deployment and the modules can never disagree about a path.
 
 from __future__ import annotations
 
-import math
 import re
 import typing as t
 
@@ -25,6 +24,7 @@ DEFAULTS: dict[str, t.Any] = {
     "source": "",
     "namespace": "",
     "task_queues": [],
+    "poller_identity": "",
     "temporal_address": "",
     "port": None,
     "health_url": "",
@@ -46,7 +46,7 @@ PROCESS_DEFAULTS: dict[str, t.Any] = {
     "min_uptime": "10s",
     "kill_timeout": 30000,
     "wait_ready": True,
-    "listen_timeout": 30000,
+    "listen_timeout": 15000,
     "environment": {},
 }
 
@@ -114,9 +114,7 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         unit=f"{name}-pm2.service",
         configuration=f"/etc/{name}",
         ecosystem=f"/etc/{name}/ecosystem.config.json",
+        crash_log=f"/etc/{name}/crash-log.cjs",
         logs=f"/var/log/pm2/{name}",
-        # PM2 starts one process after the other, and stops them all at once.
-        start_seconds=30 + sum(math.ceil(int(p["listen_timeout"]) / 1000) for p in application["processes"]),
-        stop_seconds=30 + max((math.ceil(int(p["kill_timeout"]) / 1000) for p in application["processes"]), default=0),
     )
     return application

@@ -78,7 +78,11 @@ def _entry(
         "vizion": False,
         "autorestart": True,
     }
-    entry.update({k: process[k] for k in ("args", "node_args", "max_memory_restart") if process[k]})
+    entry.update({k: process[k] for k in ("args", "max_memory_restart") if process[k]})
+    # See roles/pm2_worker/files/crash-log.cjs: without it nobody learns why a clustered process has crashed.
+    preload = f"--require={application['crash_log']}" if process["exec_mode"] == "cluster" else ""
+    if node_args := f"{preload} {process['node_args']}".strip():
+        entry["node_args"] = node_args
     entry.update(
         {
             k: process[k]

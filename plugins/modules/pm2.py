@@ -147,6 +147,10 @@ applications:
     processes:
       description: Process name to number of instances, status, release and digest of the declaration.
       type: dict
+pids:
+  description: Application to the process ids of its instances. A Temporal worker's identity begins with one of them.
+  returned: always
+  type: dict
 checks:
   description: The health of each wanted process and each O(applications[].health_url).
   returned: always
@@ -241,6 +245,8 @@ APPLICATION: dict[str, t.Any] = {
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 POLL_SECONDS = 0.4
 LOG_LINES = 12
+# Lines of a stack trace that are about Node.js and PM2, not about the application.
+INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
 
 
 def release_of(pid: int) -> str:
@@ -368,8 +374,9 @@ def last_lines(paths: t.Iterable[Path], offsets: t.Mapping[Path, int]) -> str:
     for path in paths:
         with contextlib.suppress(OSError), path.open("rb") as file:
             file.seek(max(offsets.get(path, 0), path.stat().st_size - 8192))
-            if lines := file.read().decode(errors="replace").splitlines()[-LOG_LINES:]:
-                return f" Last lines of {path}:\n  " + "\n  ".join(line[:300] for line in lines)
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if not INTERNAL.search(line)]
+            if lines := lines[-LOG_LINES:]:
+                return f"\nLast lines of {path}:\n  " + "\n  ".join(line[:300] for line in lines)
     return ""
 
 
@@ -387,6 +394,7 @@ class Work:
         self.release = self._release()
         self.found: list[Instance] = []
         self.plan = Plan()
+        self.forced = False
         self.checks: list[dict[str, str]] = []
 
     def _wanted(self) -> list[dict[str, t.Any]]:
@@ -517,6 +525,10 @@ class Work:
         return {"name": self.name, "release": self.release, "processes": present(self.found)}
 
 
+def touched(works: t.Sequence[Work]) -> bool:
+    return any(work.plan or work.forced for work in works)
+
+
 def result(works: t.Sequence[Work]) -> dict[str, t.Any]:
     """What the module reports, also of the applications before one that failed."""
     before: dict[str, t.Any] = {}
@@ -528,10 +540,11 @@ def result(works: t.Sequence[Work]) -> dict[str, t.Any]:
         after.update({f"{work.name} {k}": v for k, v in diff["after"].items()})
         changes += [{**row, "name": f"{work.name} {row['name']}"} for row in work.plan.summary()]
     return {
-        "changed": any(work.plan or getattr(work, "forced", False) for work in works),
+        "changed": touched(works),
         "diff": {"before": before, "after": after},
         "changes": changes,
         "applications": [work.row() for work in works],
+        "pids": {work.name: [i.pid for i in work.found if i.pid] for work in works},
         "checks": [check for work in works for check in work.checks],
     }
 
@@ -556,10 +569,10 @@ def main() -> None:
             works.append(work)
             work.run()
         except Pm2Error as error:
-            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {error}", **result(works))
+            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {error}", changed=touched(works))
         except KeyError as error:
             text = f"{error.args[0]}. Run site.yml first; it makes the users of the applications."
-            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {text}", **result(works))
+            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {text}", changed=touched(works))
     module.exit_json(**result(works))
 
 

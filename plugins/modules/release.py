@@ -150,6 +150,11 @@ live:
   description: Application to live release.
   returned: always
   type: dict
+switched:
+  description: Those of which another release is live than before, in the form that O(state=rejected) takes.
+  returned: always
+  type: list
+  elements: dict
 missing_artifacts:
   description: Applications that were given by digest only, and whose artifact is not on the host.
   returned: always
@@ -362,7 +367,8 @@ def main() -> None:
     )
     by = module.params["by"] or f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
     npm = Npm(module.params["npm"], passed_on(os.environ))
-    state, reason = module.params["state"], module.params["reason"]
+    # The reason is one line: the whole story is in the output of the run.
+    state, reason = module.params["state"], module.params["reason"].partition("\n")[0]
     steps: list[Step] = []
     name = ""
     try:
@@ -399,6 +405,11 @@ def result(steps: list[Step]) -> dict[str, t.Any]:
         "diff": plan.as_diff(),
         "applications": [s.result() for s in steps],
         "live": {s.wanted["name"]: s.after.live for s in steps},
+        "switched": [
+            {"name": s.wanted["name"], "root": s.wanted["root"], "release": s.after.live}
+            for s in steps
+            if s.after.live != s.before.live
+        ],
         "missing_artifacts": [s.wanted["name"] for s in steps if s.missing],
     }
 
