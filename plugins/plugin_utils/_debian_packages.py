@@ -24,6 +24,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive im
 
 _AR_MAGIC: t.Final = b"!<arch>\n"
 _AR_HEADER: t.Final = 60
+_DEBOOTSTRAP: t.Final = Path("/usr/sbin/debootstrap")  # not in the PATH of ordinary users
 _MERGED: t.Final = ("bin", "sbin", "lib", "lib64")
 
 
@@ -75,7 +76,7 @@ def apt_download(names: t.Sequence[str], architecture: str, work: Path) -> list[
 def debootstrap_download(suite: str, package: str, architecture: str, work: Path) -> list[Path]:
     """Fetch a package of a Debian release with all it depends on, by debootstrap from its default mirror, "
     "without root."""
-    program = shutil.which("debootstrap") or next((p for p in ("/usr/sbin/debootstrap",) if Path(p).exists()), None)
+    program = shutil.which("debootstrap") or (str(_DEBOOTSTRAP) if _DEBOOTSTRAP.exists() else None)
     if not program:
         raise ArtifactError(
             "debootstrap is missing on this machine; it fetches the Debian packages of the PostgreSQL image. "
