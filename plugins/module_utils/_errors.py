@@ -44,9 +44,9 @@ _CONNECT_CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
     ("Network is unreachable", "unreachable", "there is no route. Check the network and firewalls between the hosts."),
     ("timed out", "unreachable", "no answer. Check the address and firewalls between the hosts."),
     ("tcp connect error", "unreachable", "no connection. Check the address, the network and that the server runs."),
-    ("transport error", "not_temporal",
-     "what answers there is no Temporal frontend, or it wants TLS. Check the port; set tls to true if it does."),
-    ("h2 protocol error", "not_temporal",
+    ("code: Unavailable", "unreachable",
+     "the server is starting, stopping or has no database. Look at its log, then run again."),
+    ("transport error|h2 protocol error|operation was canceled|connection closed", "not_temporal",
      "what answers there is no Temporal frontend, or it wants TLS. Check the port; set tls to true if it does."),
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ def explain(error: BaseException, address: str, doing: str, seconds: float = 0) 
         kind, advice = _STATUS_CAUSES[status]
         return TemporalError(kind, f"Temporal at {address}: cannot {doing}: {advice} The server says: {text}")
     for part, kind, advice in _CONNECT_CAUSES:
-        if part.lower() in text.lower():
+        if re.search(part, text, re.IGNORECASE):
             return TemporalError(kind, f"Temporal at {address}: cannot {doing}: {advice}")
     return TemporalError("other", f"Temporal at {address}: cannot {doing}: {text or type(error).__name__}")
 

@@ -36,11 +36,15 @@ CONNECT = "Failed client connect: Server connection error: tonic::transport::Err
         (CONNECT.format("Custom { kind: InvalidData, error: InvalidMessage(InvalidContentType) }"),
          "tls", "does not speak TLS"),
         (CONNECT.format("InvalidCertificate(UnknownIssuer)"), "tls", "Set tls_ca_file"),
-        (CONNECT.format("InvalidCertificate(NotValidForName)"), "tls", "Set tls_server_name"),
+        (CONNECT.format("InvalidCertificate(NotValidForNameContext { expected: ... })"), "tls", "Set tls_server_name"),
         (CONNECT.format("InvalidCertificate(Expired)"), "tls", "expired"),
         (CONNECT.format("AlertReceived(CertificateRequired)"), "tls", "Set tls_cert_file"),
         ('Failed client connect: `get_system_info` call error after connection: Status { message: "transport error" }',
          "not_temporal", "no Temporal frontend"),
+        ('Failed client connect: `get_system_info` call error after connection: Status { code: Cancelled, message: '
+         '"operation was canceled" }', "not_temporal", "it wants TLS"),
+        ("Failed client connect: `get_system_info` call error after connection: Status { code: Unavailable }",
+         "unreachable", "is starting"),
     ],
 )  # fmt: skip
 def test_connection_errors(text: str, kind: Kind, advice: str) -> None:
