@@ -49,9 +49,12 @@ def run_as(
     environment: t.Mapping[str, str],
     directory: str = "/",
     timeout_seconds: float = 600,
+    umask: int = 0o022,
+    keep_open: t.Collection[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as the account, with exactly this environment (and a default ``PATH``).
 
+    :param keep_open: files that the program holds open too, such as a lock that must not end before it does.
     :raises subprocess.TimeoutExpired: it was still running after ``timeout_seconds`` and has been killed.
     :raises OSError: it could not be started.
     """
@@ -68,6 +71,7 @@ def run_as(
         cwd=directory,
         env={"PATH": PATH, "LANG": "C.UTF-8", **environment},
         timeout=timeout_seconds,
-        umask=0o022,
+        umask=umask,
+        pass_fds=tuple(keep_open),
         **switch,
     )

@@ -194,6 +194,7 @@ changes:
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -281,6 +282,7 @@ class Daemon:
         self.pm2 = pm2
         self.timeout_seconds = timeout_seconds
         self.home = Path(application["pm2_home"])
+        self._held: list[int] = []
 
     def runs(self) -> bool:
         """Whether the daemon runs in its unit.
@@ -303,15 +305,47 @@ class Daemon:
                     )
         return properties.get("ActiveState") == "active"
 
+    @contextlib.contextmanager
+    def alone(self, wait_seconds: float) -> t.Iterator[None]:
+        """Keep other runs off the processes; PM2 refuses a reload during a reload, and mixes up other commands.
+
+        The kernel ends the lock with the last program that has it, so that nothing is left by a run that is killed.
+
+        :raises Pm2Error: another run was still at work after ``wait_seconds``.
+        """
+        path = Path("/run/lock") / f"durable-temporal-{self.application['unit']}"
+        end = time.monotonic() + wait_seconds
+        with path.open("w") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        text = f"another run has been at work on its processes for {wait_seconds:.0f} s; deploy again when it is done"
+                        raise Pm2Error(text) from None
+                    time.sleep(POLL_SECONDS)
+            self._held = [file.fileno()]
+            yield
+            self._held = []
+
     def call(self, *arguments: str) -> str:
         """Run a PM2 command as the user, with an environment that processes may inherit.
 
         :raises Pm2Error: PM2 says that it failed. That it does not say so means nothing.
         """
         account = Account.find(self.application["user"], self.application["group"] or "")
+        # PM2 writes all variables of the processes, and so their secrets, into its list for the next boot.
         environment = {"HOME": str(self.home.parent), "PM2_HOME": str(self.home), "PM2_DISABLE_VERSION_CHECK": "true"}
         try:
-            result = run_as(account, [self.pm2, *arguments], environment, timeout_seconds=self.timeout_seconds)
+            result = run_as(
+                account,
+                [self.pm2, *arguments],
+                environment,
+                timeout_seconds=self.timeout_seconds,
+                umask=0o027,
+                keep_open=self._held,
+            )
         except subprocess.TimeoutExpired:
             raise Pm2Error(f"pm2 {arguments[0]} did not end within {self.timeout_seconds:.0f} s") from None
         except OSError as error:
@@ -351,7 +385,8 @@ class Daemon:
         if actions.start:
             self.call("start", ecosystem, "--only", ",".join(actions.start))
         if actions.reload:
-            self.call("reload", ecosystem, "--only", ",".join(actions.reload), "--update-env")
+            # By force, because a reload that was killed leaves PM2 locked for half a minute. Our own lock is held.
+            self.call("reload", ecosystem, "--only", ",".join(actions.reload), "--update-env", "--force")
         for name, number in actions.scale.items():
             self.call("scale", name, str(number))
 
@@ -440,7 +475,15 @@ class Work:
                 f"then: systemctl start {unit}."
             )
         self._compare()
-        if not self.module.check_mode:
+        changed = bool(self.plan) or self.forced
+        if changed and not self.module.check_mode:
+            wait = self.module.params["wait_seconds"]
+            with self.daemon.alone(wait):
+                # Another run may have finished meanwhile.
+                self.found = self.daemon.settled(wait)
+                self._compare()
+                self._apply()
+        elif not self.module.check_mode:
             self._apply()
         self.checks = checks(self.name, self.wanted, self.found, self.release) + self.checks
 
