@@ -80,7 +80,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 
-BEGIN, END = "# BEGIN durable.temporal certificates", "# END durable.temporal certificates"
+BEGIN = "# BEGIN durable.temporal certificates"
+END = "# END durable.temporal certificates"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 

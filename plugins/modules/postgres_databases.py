@@ -93,7 +93,8 @@ try:
 except ImportError:
     pass  # connect() reports it
 
-GOOD, OTHER = "as declared", "another one"
+GOOD = "as declared"
+OTHER = "another one"
 
 
 def wanted_items(params: t.Mapping[str, t.Any]) -> dict[str, Item]:

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users and databases against a pretended server that answers from a dict."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import typing as t
+from unittest import mock
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.durable.temporal.plugins.module_utils import _postgres
+from ansible_collections.durable.temporal.plugins.modules import postgres_databases
+
+pytest.importorskip("psycopg2")
+
+SECRET = "canary-7f3a"
+WANTED: dict[str, t.Any] = {
+    "users": [{"name": "temporal", "password": SECRET}],
+    "databases": [{"name": "temporal", "owner": "temporal"}, {"name": "visibility", "owner": "temporal"}],
+}
+
+
+class Server:
+    """Roles (name to verifier) and databases (name to owner); ``statements`` is what its log would show."""
+
+    def __init__(self, superuser: bool = True) -> None:
+        self.superuser = superuser
+        self.roles: dict[str, str] = {}
+        self.databases: dict[str, str] = {"postgres": "postgres"}
+        self.statements: list[str] = []
+        self.refusal: _postgres.Refused | None = None
+
+    def rows(self, _connection: object, query: t.Any, _arguments: t.Sequence[t.Any] = ()) -> list[tuple[t.Any, ...]]:
+        if isinstance(query, str):
+            if "is_superuser" in query:
+                return [(self.superuser,)]
+            if "pg_database" in query:
+                return list(self.databases.items())
+            return [(name, True, verifier if self.superuser else None) for name, verifier in self.roles.items()]
+        words = [str(part.wrapped if hasattr(part, "wrapped") else part.string) for part in self.flat(query)]
+        text = re.sub(r" +", " ", " ".join(words))
+        self.statements.append(text)
+        if match := re.match(r"(CREATE|ALTER) ROLE (\S+) LOGIN PASSWORD (\S+)", text):
+            self.roles[match[2]] = match[3]
+        elif match := re.match(r"(CREATE|ALTER) DATABASE (\S+)(?: OWNER (?:TO )?(\S+))?", text):
+            self.databases[match[2]] = match[3] or "postgres"
+        return []
+
+    def flat(self, query: t.Any) -> t.Iterator[t.Any]:
+        for part in query.seq if hasattr(query, "seq") else [query]:
+            if hasattr(part, "seq"):
+                yield from self.flat(part)
+            elif hasattr(part, "strings"):
+                yield mock.Mock(spec=["string"], string=" ".join(part.strings))
+            else:
+                yield part
+
+    def login(self, _params: object, **other: str) -> mock.Mock:
+        if not _postgres.verifies(other["login_password"], self.roles[other["login_user"]]):
+            raise _postgres.Refused("password", "refused")
+        return mock.Mock()
+
+    def connect(self, module: t.Any) -> mock.Mock | None:
+        if self.refusal is None:
+            return mock.Mock()
+        if module.check_mode and self.refusal.kind == "absent":
+            return None
+        module.fail_json(msg=str(self.refusal))
+        raise AssertionError
+
+    def __call__(self, *, check: bool = False, **options: t.Any) -> tuple[dict[str, t.Any], str]:
+        out = io.StringIO()
+        self.statements.clear()
+        with (
+            patch_module_args({**WANTED, **options, "_ansible_check_mode": check}),
+            contextlib.redirect_stdout(out),
+            mock.patch.object(basic.AnsibleModule, "log"),
+            mock.patch.multiple(postgres_databases, rows=self.rows, connect=self.connect, login=self.login),
+            pytest.raises(SystemExit),
+        ):
+            postgres_databases.main()
+        return json.loads(out.getvalue()), out.getvalue()
+
+
+@pytest.mark.parametrize("superuser", [True, False])
+def test_create_again_change_again(superuser: bool) -> None:
+    server = Server(superuser)
+    predicted, _ = server(check=True)
+    assert predicted["changed"]
+    assert server.statements == []
+    first, text = server()
+    assert first["diff"] == predicted["diff"]
+    assert SECRET not in text
+    assert not any(SECRET in statement for statement in server.statements)
+    assert server.databases["visibility"] == "temporal"
+    assert not server()[0]["changed"]
+    other = {"users": [{"name": "temporal", "password": "another"}]}
+    assert server(**other)[0]["actions"] == [{"name": "user temporal", "action": "update", "fields": ["password"]}]
+    assert not server(**other)[0]["changed"]
+
+
+def test_an_md5_hash_is_replaced() -> None:
+    server = Server()
+    server()
+    server.roles["temporal"] = "md5abc"
+    assert server()[0]["changed"]
+    assert server.roles["temporal"].startswith("SCRAM-SHA-256$")
+
+
+def test_a_database_of_another_owner_is_given() -> None:
+    server = Server()
+    server.databases["temporal"] = "somebody"
+    server()
+    assert server.databases["temporal"] == "temporal"
+
+
+def test_a_server_to_come_is_predicted_and_a_wrong_password_is_not() -> None:
+    server = Server()
+    server.refusal = _postgres.Refused("absent", "nobody there")
+    assert server(check=True)[0]["changed"]
+    server.refusal = _postgres.Refused("password", "refused the password")
+    assert server(check=True)[0]["msg"] == "refused the password"
