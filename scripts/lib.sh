@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # Shared by the scripts beside it: sourced, never run.
 # SPDX-License-Identifier: GPL-3.0-or-later
 set -euo pipefail
