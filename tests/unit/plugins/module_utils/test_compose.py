@@ -248,6 +248,7 @@ def test_a_taken_port_is_named(error: str, expected: tuple[str, int] | None) -> 
         ("pull access denied for local/ui, repository does not exist", "", ["The image local/ui is not"]),
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "", ["systemctl status docker"]),
         ("docker: 'compose' is not a docker command.", "", ["Compose v2"]),
+        ("unknown flag: --ansi\nUsage:  docker [OPTIONS] COMMAND", "", ["Compose v2"]),
         ("one\ntwo\nvery odd", "", ["very odd"]),
     ],
 )
