@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import Host, Json, needed
+from ansible_collections.durable.temporal.tests.integration_server.host import Host, Json, needed
 
 ONE_EACH = {"frontend": 1, "history": 1, "matching": 1, "worker": 1}
 

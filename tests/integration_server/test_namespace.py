@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conftest import Host, Json, seconds
+from ansible_collections.durable.temporal.tests.integration_server.host import Host, Json, seconds
 
 
 def described(host: Host, name: str) -> Json:

@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import Host, Json, needed
+from ansible_collections.durable.temporal.tests.integration_server.host import Host, Json, needed
+
+NAMES = {"name": "temporal", "visibility_name": "temporal_visibility"}
 
 
 class Scratch:
@@ -93,6 +95,19 @@ def test_a_renamed_database_is_refused(scratch: Scratch) -> None:
     scratch.host.psql(scratch.name, "UPDATE schema_version SET db_name = 'temporal_old'")
     refused = scratch.schema("1.32.2")
     assert "recorded for a database named temporal_old" in refused["msg"]
+
+
+def test_the_history_shards_of_the_running_cluster_are_guarded(host: Host, scratch: Scratch) -> None:
+    cluster = host.temporal("operator", "cluster", "describe", "--detail")
+    version, shards = cluster["serverVersion"], cluster["historyShardCount"]
+    real = {key: scratch.database.get(key, default) for key, default in NAMES.items()}
+    scratch.options["expected_history_shards"] = shards
+    same = scratch.schema(version, **real)
+    assert not same["changed"], same["output"]
+    assert same["history_shards"] == shards
+    scratch.options["expected_history_shards"] = shards + 1
+    refused = scratch.schema(version, **real)
+    assert f"started with {shards} history shards; expected {shards + 1}" in refused["msg"]
 
 
 def test_a_wrong_password_shows_nowhere(scratch: Scratch) -> None:

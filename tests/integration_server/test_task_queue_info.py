@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from conftest import Host, Json
+from ansible_collections.durable.temporal.tests.integration_server.host import Host, Json
 
 
 def look(host: Host, namespace: str, wait: float = 0, check: bool = False, **queue: object) -> Json:

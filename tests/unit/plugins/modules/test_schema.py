@@ -47,6 +47,7 @@ class FakeDatabases:
         self.path = path
         self.failing: dict[str, Kind] = {}
         self.version = "17.6"
+        self.shards: int | None = None
         self.on_lock: t.Callable[[], None] = lambda: None
         self.set(default=None, visibility=None)
 
@@ -63,6 +64,7 @@ class FakeDatabases:
         database.__enter__.return_value = database
         database.schema_level.side_effect = lambda store: self.levels()[store]
         database.version.return_value = self.version
+        database.history_shards.return_value = self.shards
         database.rows.side_effect = lambda *_query: self.on_lock()
         return database
 
@@ -231,6 +233,17 @@ def test_whoever_waited_for_another_run_finds_nothing_to_do(bench: Bench) -> Non
     bench.databases.on_lock = lambda: bench.databases.set(default="1.19", visibility="1.14")
     assert not bench.call()["changed"]
     assert bench.runs() == []
+
+
+def test_another_number_of_history_shards_is_refused_before_any_change(bench: Bench) -> None:
+    assert bench.call("1.30.6", expected_history_shards=512)["history_shards"] == 0, "the cluster was never started"
+    bench.databases.shards = 512
+    assert bench.call("1.30.6", expected_history_shards=512)["history_shards"] == 512
+    runs = len(bench.runs())
+    for check in (True, False):
+        failed = bench.call("1.31.2", check=check, expected_history_shards=4)
+        assert "started with 512 history shards; expected 4" in failed["msg"]
+    assert len(bench.runs()) == runs
 
 
 @pytest.mark.parametrize(
