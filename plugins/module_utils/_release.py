@@ -92,7 +92,7 @@ class State:
             "live": self.live,
             "releases": [r.id for r in self.releases],
             "bad": {r.id: r.bad for r in self.releases if r.bad},
-            **({"partial": list(self.partial)} if self.partial else {}),
+            "partial": list(self.partial),
         }
 
 

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes under PM2: ecosystems, listings, plans and what PM2 is told."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible_collections.durable.temporal.plugins.module_utils._application import normalise
+from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
+    Actions,
+    Instance,
+    Pm2Error,
+    checks,
+    ecosystem,
+    instances,
+    parse,
+    plan,
+    processes,
+    restarted,
+    trouble,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+WORKER = {"name": "worker", "script": "dist/worker.js", "instances": 2}
+API = {"name": "api", "script": "dist/api.js", "exec_mode": "cluster", "instances": 2, "environment": {"PORT": 3000}}
+
+
+def entries(base: dict[str, t.Any] | None = None, **fields: t.Any) -> dict[str, dict[str, t.Any]]:
+    application = normalise({"name": "orders", "processes": [WORKER, API], **fields})
+    return {e["name"]: e for e in ecosystem(application, base or {})["apps"]}
+
+
+def wanted(**fields: t.Any) -> list[dict[str, t.Any]]:
+    return processes({"apps": list(entries(**fields).values())})
+
+
+def running(want: dict[str, t.Any], number: int = 0, **fields: t.Any) -> Instance:
+    values = {
+        "name": want["name"],
+        "number": number,
+        "pid": 100 + number,
+        "status": "online",
+        "restarts": 0,
+        "started_ms": 1,
+        "definition": want["definition"],
+        "release": "r1",
+        "variables": tuple(want["variables"]),
+    }
+    return Instance(**{**values, **fields})
+
+
+def everything(wants: list[dict[str, t.Any]]) -> list[Instance]:
+    rows = [w for w in wants for _ in range(w["instances"])]
+    return [running(w, number) for number, w in enumerate(rows)]
+
+
+def told(wants: list[dict[str, t.Any]], found: list[Instance], release: str = "r1", force: bool = False) -> Actions:
+    actions = Actions()
+    variables = {w["name"]: w["variables"] for w in wants}
+    for change in plan(wants, found, release):
+        group = [i for i in found if i.name == change.key]
+        actions.add(change, group, variables.get(change.key, []), force)
+    return actions
+
+
+# --- Ecosystems
+
+
+def test_processes_start_in_the_link_and_outside_of_the_release() -> None:
+    entry = entries()["api"]
+    assert entry["cwd"] == "/opt/orders/workflow/current"
+    assert entry["out_file"] == "/var/log/pm2/orders/api-out.log"
+    assert (entry["exec_mode"], entry["instances"], entry["wait_ready"]) == ("cluster", 2, True)
+
+
+def test_clustered_processes_log_why_they_crash() -> None:
+    assert "--require=/etc/orders/crash-log.cjs" in entries()["api"]["node_args"]
+    assert "node_args" not in entries()["worker"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "value"),
+    [
+        ({}, "NODE_ENV", "production"),
+        ({"namespace": "orders"}, "TEMPORAL_NAMESPACE", "orders"),
+        ({"task_queues": ["a", "b"]}, "TEMPORAL_TASK_QUEUE", "a"),
+        ({"environment": {"FLAG": True, "N": 5}}, "FLAG", "true"),
+        ({"environment": {"FLAG": True, "N": 5}}, "N", "5"),
+        ({"port": 1, "environment": {"PORT": 2}}, "PORT", "3000"),
+        ({"base": {"NODE_ENV": "test"}}, "NODE_ENV", "production"),
+        ({"base": {"CA": "/ca"}}, "CA", "/ca"),
+        ({"environment": {"NODE_ENV": None}}, "NODE_ENV", None),
+        ({}, "TEMPORAL_NAMESPACE", None),
+    ],
+)
+def test_variables(fields: dict[str, t.Any], name: str, value: str | None) -> None:
+    assert entries(**fields)["api"]["env"].get(name) == value
+
+
+@pytest.mark.parametrize("fields", [{"environment": {"A": "2"}}, {"environment": {}}, {"root": "/srv/x"}])
+def test_a_changed_declaration_has_another_digest(fields: dict[str, t.Any]) -> None:
+    before = wanted(environment={"A": "1"})
+    assert before == wanted(environment={"A": "1"})
+    assert all(x["definition"] != y["definition"] for x, y in zip(before, wanted(**fields), strict=True))
+
+
+def test_what_a_reload_cannot_change_is_the_first_part_of_the_digest() -> None:
+    first = [w["definition"].split("-")[0] for w in wanted(environment={"A": "1"})]
+    assert first == [w["definition"].split("-")[0] for w in wanted(environment={"A": "2"})]
+    assert first != [w["definition"].split("-")[0] for w in wanted(root="/srv/x")]
+
+
+# --- Listings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        ">>>> In-memory PM2 is out-of-date, do:\n>>>> $ pm2 update\n[]\n",
+        "[PM2] Spawning PM2 daemon\n[]",
+        "[]\nbye",
+    ],
+)
+def test_notices_around_a_listing_are_skipped(text: str) -> None:
+    assert parse(text) == []
+
+
+@pytest.mark.parametrize("text", ["", "Error", "[PM2][ERROR] no", '{"a": 1}', "[1, 2]", "[{"])
+def test_anything_else_is_an_error(text: str) -> None:
+    with pytest.raises(Pm2Error, match="did not list"):
+        parse(text)
+
+
+def test_a_listing_tells_the_real_release_and_leaves_out_modules() -> None:
+    listing = [
+        {
+            "name": "api",
+            "pid": 7,
+            "pm_id": 3,
+            "pm2_env": {
+                "status": "online",
+                "restart_time": 2,
+                "pm_uptime": 5,
+                "DURABLE_DEFINITION": "x",
+                "DURABLE_VARIABLES": "A,B",
+            },
+        },
+        {"name": "worker", "pid": 0, "pm_id": 4, "pm2_env": {"status": "errored"}},
+        {"name": "pm2-logrotate", "pid": 9, "pm_id": 5, "pm2_env": {"pmx_module": True}},
+    ]
+    api, worker = instances(parse(json.dumps(listing)), lambda pid: f"r{pid}")
+    assert (api.number, api.release, api.restarts, api.variables) == (3, "r7", 2, ("A", "B"))
+    assert (worker.status, worker.release, worker.definition) == ("errored", "", "")
+
+
+# --- Plans
+
+
+def test_nothing_to_do() -> None:
+    wants = wanted()
+    assert not plan(wants, everything(wants), "r1")
+    assert not trouble(wants, everything(wants), "r1")
+
+
+def test_first_start() -> None:
+    actions = told(wanted(), [])
+    assert (actions.start, actions.delete, actions.reload, actions.scale) == (["worker", "api"], [], [], {})
+
+
+def test_another_release_is_a_reload() -> None:
+    wants = wanted()
+    actions = told(wants, everything(wants), release="r2")
+    assert (actions.reload, actions.start, actions.delete) == (["worker", "api"], [], [])
+    assert plan(wants, everything(wants), "r2").as_diff()["after"]["api"] == {"release": "r2"}
+
+
+def test_a_changed_value_is_a_reload() -> None:
+    actions = told(wanted(environment={"A": "2"}), everything(wanted(environment={"A": "1"})))
+    assert (actions.reload, actions.start) == (["worker", "api"], [])
+
+
+def test_a_variable_that_is_gone_needs_a_new_process() -> None:
+    actions = told(wanted(), everything(wanted(environment={"A": "1"})))
+    assert (actions.reload, actions.delete, actions.start) == ([], ["worker", "api"], ["worker", "api"])
+
+
+def test_what_pm2_cannot_reload_needs_a_new_process() -> None:
+    actions = told(wanted(root="/srv/x"), everything(wanted()))
+    assert (actions.reload, actions.start) == ([], ["worker", "api"])
+
+
+def test_more_and_fewer_instances_are_scaled() -> None:
+    wants = wanted()
+    found = everything(wants)
+    assert told([{**w, "instances": 3} for w in wants], found).scale == {"worker": 3, "api": 3}
+    assert told([{**w, "instances": 1} for w in wants], found).scale == {"worker": 1, "api": 1}
+
+
+@pytest.mark.parametrize("status", ["errored", "stopped", "waiting restart", "launching"])
+def test_broken_instances_go_before_a_reload(status: str) -> None:
+    """PM2 cannot reload an instance that waits for its restart: process already exists."""
+    wants = wanted()[:1]
+    found = [running(wants[0], 4), running(wants[0], 5, status=status, release="")]
+    actions = told(wants, found, release="r2")
+    assert (actions.delete, actions.reload, actions.scale) == (["5"], ["worker"], {"worker": 2})
+
+
+def test_when_no_instance_runs_all_are_made_anew() -> None:
+    wants = wanted()[:1]
+    found = [running(wants[0], n, status="errored", release="") for n in (1, 2)]
+    actions = told(wants, found)
+    assert (actions.delete, actions.start, actions.reload, actions.scale) == (["worker"], ["worker"], [], {})
+
+
+def test_what_nobody_wants_is_deleted() -> None:
+    wants = wanted()
+    actions = told(wants[:1], everything(wants))
+    assert (actions.delete, actions.start, actions.reload) == (["api"], [], [])
+
+
+def test_force_reloads_what_does_not_differ() -> None:
+    wants = wanted()[:1]
+    actions = told([{**wants[0], "instances": 3}], everything(wants), force=True)
+    assert (actions.reload, actions.scale) == (["worker"], {"worker": 3})
+
+
+STATUS = st.sampled_from(["online", "online", "errored", "stopped", "waiting restart"])
+FOUND = st.lists(
+    st.tuples(st.sampled_from(["worker", "api", "stranger"]), STATUS, st.sampled_from(["r1", "r2"]), st.booleans()),
+    max_size=8,
+)
+
+
+def simulate(actions: Actions, wants: list[dict[str, t.Any]], found: list[Instance], release: str) -> list[Instance]:
+    """What PM2 does when it is told so: commands on names that it does not know fail."""
+    by_name = {w["name"]: w for w in wants}
+    now = [i for i in found if i.name not in actions.delete and str(i.number) not in actions.delete]
+    number = 100
+    for name in actions.start:
+        assert not any(i.name == name for i in now), "pm2 start of what runs would restart it"
+        for _ in range(by_name[name]["instances"]):
+            number += 1
+            now.append(running(by_name[name], number, release=release))
+    for name in actions.reload:
+        group = [i for i in now if i.name == name]
+        assert group
+        assert all(i.status == "online" for i in group)
+        now = [running(by_name[name], i.number, release=release) if i.name == name else i for i in now]
+    for name, count in actions.scale.items():
+        group = [i for i in now if i.name == name]
+        assert group
+        extra = [
+            running(by_name[name], number + n + 1, release=group[0].release, definition=group[0].definition)
+            for n in range(count)
+        ]
+        now = [i for i in now if i.name != name] + (group + extra)[:count]
+    return now
+
+
+@given(found=FOUND)
+def test_doing_what_the_plan_says_leaves_nothing_to_do(found: list[tuple[str, str, str, bool]]) -> None:
+    wants, old = wanted(environment={"A": "1"}), wanted(environment={"A": "0"})
+    by_name = {w["name"]: w for w in wants} | {"stranger": {**wants[0], "name": "stranger"}}
+    before = {w["name"]: w for w in old} | {"stranger": by_name["stranger"]}
+    have = [
+        running((by_name if new else before)[name], n, status=status, release=release if status == "online" else "")
+        for n, (name, status, release, new) in enumerate(found)
+    ]
+    after = simulate(told(wants, have, "r2"), wants, have, "r2")
+    assert not plan(wants, after, "r2")
+
+
+# --- Watching
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"status": "errored", "release": ""}, "worker is 1 x errored, 1 x online: 1 of 2 online"),
+        ({"release": "r0"}, "runs release 1 x r0, 1 x r1; expected r1"),
+        ({"definition": "old-one"}, "earlier declaration"),
+    ],
+)
+def test_trouble_is_named(change: dict[str, t.Any], says: str) -> None:
+    wants = wanted()
+    found = [running(wants[0], 0, **change), *everything(wants)[1:]]
+    (sentence,) = trouble(wants, found, "r1")
+    assert says in sentence
+    assert "does not run" in trouble(wants, [], "r1")[0]
+
+
+def test_restarts_since_a_listing() -> None:
+    worker = wanted()[0]
+    before = [running(worker, 1, restarts=5), running(worker, 2, restarts=5)]
+    now = [running(worker, 1, restarts=7), running(worker, 2, restarts=0), running(worker, 3, restarts=1)]
+    assert restarted(before, now) == {"worker": 3}
+    assert restarted(before, before) == {}
+
+
+def test_checks() -> None:
+    wants = wanted()
+    found = [running(wants[0], 0), running(wants[0], 1, status="errored", release="")]
+    worker, api = checks("orders", wants, found, "r1")
+    assert (worker["component"], worker["name"], worker["status"]) == ("orders", "process worker", "degraded")
+    assert "errored" in worker["message"]
+    assert api["status"] == "failed"
+    assert [c["status"] for c in checks("orders", wants, everything(wants), "r1")] == ["healthy", "healthy"]
+    assert checks("orders", wants, everything(wants), "r1")[0]["message"] == ""

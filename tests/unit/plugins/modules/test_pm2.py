@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module pm2 as Ansible calls it, against a PM2 in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import typing as t
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.durable.temporal.plugins.filter.applications import applications
+from ansible_collections.durable.temporal.plugins.filter.pm2_ecosystem import pm2_ecosystem
+from ansible_collections.durable.temporal.plugins.modules import pm2
+
+Json = dict[str, t.Any]
+CANARY = "canary-value"
+
+
+class FakePm2:
+    """Starts what the ecosystem says in the release that is live then. ``crashing`` releases never get online."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.rows: list[Json] = []
+        self.calls: list[str] = []
+        self.crashing: set[str] = set()
+        self.active = True
+        self.pid = 100
+
+    @property
+    def live(self) -> str:
+        return (self.root / "current").resolve().name
+
+    def spawn(self, entry: Json, row: Json | None = None) -> Json:
+        self.pid += 1
+        crashes = self.live in self.crashing
+        env = {
+            "status": "waiting restart" if crashes else "online",
+            "restart_time": 5 if crashes else 0,
+            "pm_err_log_path": entry["error_file"],
+            **entry["env"],
+        }
+        if crashes:
+            Path(entry["error_file"]).write_text(f"Error: boom\n    at x (node:internal/y)\n    at {entry['script']}\n")
+        return {
+            "name": entry["name"],
+            "pid": self.pid,
+            "pm_id": row["pm_id"] if row else self.pid,
+            "pm2_env": env,
+            "release": self.live,
+        }
+
+    def call(self, daemon: t.Any, *arguments: str) -> str:
+        verb, *rest = arguments
+        if verb == "jlist":
+            return json.dumps(self.rows)
+        self.calls.append(" ".join([verb, *(r for r in rest if r != daemon.application["ecosystem"])]))
+        if verb == "save":
+            (daemon.home / "dump.pm2").write_text(json.dumps([{"name": r["name"], **r["pm2_env"]} for r in self.rows]))
+            return ""
+        if verb == "delete":
+            self.rows = [r for r in self.rows if r["name"] not in rest and str(r["pm_id"]) not in rest]
+            return ""
+        entries = {e["name"]: e for e in json.loads(Path(daemon.application["ecosystem"]).read_text())["apps"]}
+        if verb == "scale":
+            keep = [r for r in self.rows if r["name"] == rest[0]][: int(rest[1])]
+            more = [self.spawn(entries[rest[0]]) for _ in range(int(rest[1]) - len(keep))]
+            self.rows = [r for r in self.rows if r["name"] != rest[0]] + keep + more
+            return ""
+        names = rest[rest.index("--only") + 1].split(",")
+        if verb == "start":
+            self.rows += [self.spawn(entries[n]) for n in names for _ in range(entries[n]["instances"])]
+        else:
+            self.rows = [self.spawn(entries[r["name"]], r) if r["name"] in names else r for r in self.rows]
+        return ""
+
+    def release_of(self, pid: int) -> str:
+        return next(r["release"] for r in self.rows if r["pid"] == pid)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePm2:
+    fake = FakePm2(tmp_path)
+
+    def call(daemon: pm2.Daemon, *arguments: str) -> str:
+        return fake.call(daemon, *arguments)
+
+    monkeypatch.setattr(pm2.Daemon, "call", call)
+    monkeypatch.setattr(pm2.Daemon, "runs", lambda _self: fake.active)
+    monkeypatch.setattr(pm2.Daemon, "alone", lambda _self, _wait: contextlib.nullcontext())
+    monkeypatch.setattr(pm2, "release_of", fake.release_of)
+    monkeypatch.setattr(pm2, "POLL_SECONDS", 0.01)
+    switch(fake, "r1")
+    return fake
+
+
+def switch(fake: FakePm2, release: str) -> None:
+    (fake.root / "releases" / release).mkdir(parents=True, exist_ok=True)
+    (fake.root / "current").unlink(missing_ok=True)
+    (fake.root / "current").symlink_to(f"releases/{release}")
+
+
+def run(fake: FakePm2, check: bool = False, state: str = "started", live: Json | None = None, **fields: t.Any) -> Json:
+    processes = [
+        {"name": "worker", "script": "w.js", "instances": 2},
+        {"name": "api", "script": "a.js", "exec_mode": "cluster"},
+    ]
+    declared = {
+        "name": "orders",
+        "root": str(fake.root),
+        "processes": processes,
+        "environment": {"KEY": CANARY},
+        **fields,
+    }
+    ecosystem = pm2_ecosystem(declared)
+    for entry in ecosystem["apps"]:
+        entry["error_file"], entry["out_file"] = (
+            str(fake.root / f"{entry['name']}-{kind}.log") for kind in ("error", "out")
+        )
+    path = fake.root / "ecosystem.json"
+    if not check:
+        path.write_text(json.dumps(ecosystem))
+    (view,) = applications([declared], "pm2")
+    application = {**view, "ecosystem": str(path), "pm2_home": str(fake.root)}
+    options = {
+        "applications": [application],
+        "state": state,
+        "live": live or {},
+        "wait_seconds": 1,
+        "stable_seconds": 0,
+    }
+    fake.calls.clear()
+    out = io.StringIO()
+    with (
+        patch_module_args({**options, "_ansible_check_mode": check}),
+        contextlib.redirect_stdout(out),
+        mock.patch.object(basic.AnsibleModule, "log"),
+        pytest.raises(SystemExit),
+    ):
+        pm2.main()
+    assert CANARY not in out.getvalue().replace(json.dumps(options), "")
+    return t.cast("Json", json.loads(out.getvalue()))
+
+
+def test_create_again_change_again_check_absent_again(fake: FakePm2) -> None:
+    assert run(fake, check=True)["changed"]
+    assert fake.calls == []
+
+    first = run(fake)
+    assert first["changed"]
+    assert fake.calls == ["start --only worker,api", "save --force"]
+    assert [c["status"] for c in first["checks"]] == ["healthy", "healthy"]
+    assert len(first["pids"]["orders"]) == 3
+    assert not run(fake)["changed"]
+    assert not run(fake, check=True)["changed"]
+    assert fake.calls == []
+
+    switch(fake, "r2")
+    second = run(fake, live={"orders": "r2"})
+    assert second["diff"] == {
+        "before": {"orders worker": {"release": "r1"}, "orders api": {"release": "r1"}},
+        "after": {"orders worker": {"release": "r2"}, "orders api": {"release": "r2"}},
+    }
+    assert fake.calls == ["reload --only worker,api --update-env --force"]
+    assert not run(fake)["changed"]
+
+    assert run(fake, state="deleted")["changed"]
+    assert fake.calls == ["delete api worker", "save --force"]
+    assert not run(fake, state="deleted")["changed"]
+
+
+def test_a_reload_onto_a_crashing_release_fails_although_pm2_is_content(fake: FakePm2) -> None:
+    run(fake)
+    switch(fake, "r2")
+    fake.crashing.add("r2")
+    result = run(fake)
+    assert result["failed"]
+    assert "orders: worker is waiting restart: 0 of 2 online" in result["msg"]
+    assert "Error: boom" in result["msg"]
+    assert "node:internal" not in result["msg"]
+    switch(fake, "r1")
+    assert run(fake)["changed"]
+    assert fake.calls[:2] == ["delete worker api", "start --only worker,api"]
+
+
+def test_a_list_for_the_next_boot_is_made_good(fake: FakePm2) -> None:
+    run(fake)
+    (fake.root / "dump.pm2").unlink()
+    result = run(fake)
+    assert result["changed"]
+    assert fake.calls == ["save --force"]
+    assert not run(fake)["changed"]
+
+
+def test_without_a_release_nothing_is_done(fake: FakePm2) -> None:
+    (fake.root / "current").unlink()
+    result = run(fake)
+    assert (result["changed"], result["applications"][0]["release"], fake.calls) == (False, "", [])
+    assert run(fake, check=True, live={"orders": "r7"})["changed"]
+
+
+def test_another_live_release_than_expected_is_refused(fake: FakePm2) -> None:
+    result = run(fake, live={"orders": "r9"})
+    assert "points to r1; expected r9. Is another deployment running?" in result["msg"]
+
+
+def test_no_command_without_the_unit(fake: FakePm2) -> None:
+    fake.active = False
+    result = run(fake)
+    assert "orders-pm2.service is not active" in result["msg"]
+    assert fake.calls == []
+    assert run(fake, check=True)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "healthy"),
+    [((True, '200 {"status":"healthy"}'), True), ((False, '503 {"status":"unhealthy"}'), False)],
+)
+def test_health_decides(
+    fake: FakePm2, monkeypatch: pytest.MonkeyPatch, answer: tuple[bool, str], healthy: bool
+) -> None:
+    monkeypatch.setattr(pm2, "health", lambda _url: answer)
+    result = run(fake, health_url="http://127.0.0.1:1/health")
+    assert result.get("failed", False) is not healthy
+    if healthy:
+        assert result["checks"][-1]["name"] == "http://127.0.0.1:1/health"
+    else:
+        assert f"answers: {answer[1]}; expected 200 and status healthy" in result["msg"]
+
+
+def test_reloaded_reloads_what_does_not_differ(fake: FakePm2) -> None:
+    run(fake)
+    assert run(fake, state="reloaded")["changed"]
+    assert fake.calls == ["reload --only worker,api --update-env --force"]

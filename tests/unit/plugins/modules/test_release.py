@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module release as Ansible calls it, on a real directory with an npm that does nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import io
+import json
+import tarfile
+import typing as t
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.durable.temporal.plugins.action.release import deployer
+from ansible_collections.durable.temporal.plugins.module_utils._release import Npm
+from ansible_collections.durable.temporal.plugins.modules import release
+
+Json = dict[str, t.Any]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nmkdir node_modules\n")
+    npm.chmod(0o755)
+    monkeypatch.setattr(Npm, "node_version", lambda _self, _account: "v20.19.2")
+    return tmp_path
+
+
+def artifact(host: Path, name: str) -> str:
+    path = host / f"{name}.tar.gz"
+    if not path.exists():
+        with tarfile.open(path, "w:gz") as tar:
+            for member, content in {"package.json": "{}", "package-lock.json": "{}", "dist/worker.js": name}.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content.encode()))
+    return str(path)
+
+
+def run(host: Path, state: str = "live", check: bool = False, **application: t.Any) -> Json:
+    values = {"name": "orders", "root": str(host / "app"), "user": getpass.getuser(), **application}
+    options = {"applications": [values], "state": state, "remote_src": True, "by": "anna", "npm": str(host / "npm")}
+    out = io.StringIO()
+    with (
+        patch_module_args({**options, "_ansible_check_mode": check}),
+        contextlib.redirect_stdout(out),
+        mock.patch.object(basic.AnsibleModule, "log"),
+        pytest.raises(SystemExit),
+    ):
+        release.main()
+    return t.cast("Json", json.loads(out.getvalue()))
+
+
+def live(host: Path) -> str:
+    return (host / "app/current").resolve().name
+
+
+def log(host: Path) -> list[str]:
+    return [json.loads(line)["action"] for line in (host / "app/shared/deploys.log").read_text().splitlines()]
+
+
+def test_create_again_change_again_back_and_check(host: Path) -> None:
+    predicted = run(host, check=True, artifact=artifact(host, "one"))
+    assert predicted["changed"]
+    assert not (host / "app").exists()
+
+    first = run(host, artifact=artifact(host, "one"))
+    assert first["changed"]
+    assert first["diff"]["before"]["orders"] == {"live": "", "releases": []}
+    assert first["live"] == {"orders": live(host)}
+    assert first["switched"] == [{"name": "orders", "root": str(host / "app"), "release": live(host)}]
+    assert not run(host, artifact=artifact(host, "one"))["changed"]
+    assert not run(host, check=True, artifact=artifact(host, "one"))["changed"]
+
+    one = live(host)
+    assert run(host, state="present", artifact=artifact(host, "two"))["changed"]
+    assert live(host) == one
+    second = run(host, artifact=artifact(host, "two"))
+    assert second["applications"][0]["before"] == one
+    assert second["applications"][0]["previous"] == one
+    assert not run(host, artifact=artifact(host, "two"))["changed"]
+
+    back = run(host, release="previous")
+    assert (back["changed"], live(host)) == (True, one)
+    assert log(host) == ["install", "live", "install", "live", "back"]
+
+
+def test_a_rejected_release_gives_way_and_is_not_gone_back_to(host: Path) -> None:
+    run(host, artifact=artifact(host, "one"))
+    one = live(host)
+    run(host, artifact=artifact(host, "two"))
+    two = live(host)
+    rejected = run(host, state="rejected", release=two)
+    assert (rejected["applications"][0]["switched"], live(host)) == (True, one)
+    assert rejected["diff"]["after"]["orders"] == {"live": one, "bad": {two: "rejected"}}
+    assert not run(host, state="rejected", release=two)["changed"]
+    failed = run(host, release="previous")
+    assert failed["failed"]
+    assert "no earlier release of orders to go back to" in failed["msg"]
+    assert f"{one} (live)" in failed["msg"]
+    assert f"{two} (bad)" in failed["msg"]
+    assert run(host, artifact=artifact(host, "two"))["live"] == {"orders": two}
+    assert log(host)[-2:] == ["accept", "live"]
+
+
+def test_only_so_many_releases_are_kept(host: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        result = run(host, artifact=artifact(host, name), keep_releases=2)
+    row = result["applications"][0]
+    assert len(row["releases"]) == 2
+    assert row["live"] in row["releases"]
+    assert row["previous"] in row["releases"]
+
+
+@pytest.mark.parametrize(
+    ("application", "says"),
+    [
+        ({"release": "r9"}, "release r9 of orders is not on this host. Kept: none"),
+        ({"release": "../x"}, "is not on this host"),
+        ({"sha256": "abc"}, "no kept release has this digest"),
+        ({"artifact": "/nowhere.tar.gz"}, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_explained(host: Path, application: Json, says: str) -> None:
+    result = run(host, **application)
+    assert result["failed"]
+    assert says in result["msg"]
+
+
+def test_a_user_that_is_missing_is_named(host: Path) -> None:
+    result = run(host, artifact=artifact(host, "one"), user="nobody-of-this-name")
+    assert "nobody-of-this-name" in result["msg"]
+    assert "Run site.yml first" in result["msg"]
+
+
+def test_another_digest_than_promised_is_refused(host: Path) -> None:
+    result = run(host, artifact=artifact(host, "one"), sha256="abc")
+    assert "expected abc" in result["msg"]
+    assert not (host / "app").exists()
+
+
+def test_leftovers_are_cleaned(host: Path) -> None:
+    run(host, artifact=artifact(host, "one"))
+    (host / "app/releases/x.partial").mkdir()
+    result = run(host, artifact=artifact(host, "one"))
+    assert result["diff"]["before"] == {"orders": {"partial": ["x.partial"]}}
+    assert not run(host, artifact=artifact(host, "one"))["changed"]
+
+
+def test_who_deploys() -> None:
+    github = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_ACTOR": "anna",
+        "GITHUB_SERVER_URL": "https://github.example",
+        "GITHUB_REPOSITORY": "o/r",
+        "GITHUB_RUN_ID": "7",
+    }
+    assert deployer(github) == "anna (https://github.example/o/r/actions/runs/7)"
+    assert deployer({}).startswith(getpass.getuser() + "@")
