@@ -58,7 +58,11 @@ def written_play(document: Any, inventory: Path, folder: Path, name: str) -> flo
     path.write_text(json.dumps(document))
     started = time.monotonic()
     done = subprocess.run(
-        ["ansible-playbook", "-i", str(inventory), str(path)], cwd=ROOT, env=environment("bench"), capture_output=True, text=True
+        ["ansible-playbook", "-i", str(inventory), str(path)],
+        cwd=ROOT,
+        env=environment("bench"),
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         sys.exit(f"the play {name} failed:\n{done.stdout}{done.stderr}")
@@ -103,7 +107,12 @@ def main() -> None:
         for flow in ("site", "deploy", "status"):
             runs = [checked(play(flow, inventory), flow) for _ in range(arguments.repeat)]
             rows.append(
-                row(f"{flow}, no change", [r.seconds for r in runs], tasks=runs[0].executed, changed=len(runs[0].changed))
+                row(
+                    f"{flow}, no change",
+                    [r.seconds for r in runs],
+                    tasks=runs[0].executed,
+                    changed=len(runs[0].changed),
+                )
             )
         written_play(NAMESPACES, inventory, folder, "namespaces")
         # What the play costs without the module, so that the figure is the module's.
@@ -119,7 +128,9 @@ def main() -> None:
     arguments.output.write_text(json.dumps(document, indent=2) + "\n")
     for each in rows:
         bar = f"bar {each['bar_seconds']:.0f} s" if each["bar_seconds"] else ""
-        print(f"{each['name']:<28}{each['seconds']:>8.2f} s  {each.get('tasks', ''):>4} tasks  x{each['times_reference']:<6} {bar}")
+        print(
+            f"{each['name']:<28}{each['seconds']:>8.2f} s  {each.get('tasks', ''):>4} tasks  x{each['times_reference']:<6} {bar}"
+        )
 
 
 if __name__ == "__main__":
