@@ -191,7 +191,7 @@ def process_checks(
         message = (
             ""
             if status == "healthy"
-            else f"Look at: tail /var/log/pm2/{application}*.log; deploy.yml starts what is missing."
+            else f"Look at: tail /var/log/pm2/{application}/*.log; deploy.yml starts what is missing."
         )
         checks.append(Check(application, name, status, found, f"{instances} online", message))
     return checks
