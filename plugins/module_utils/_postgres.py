@@ -92,7 +92,7 @@ def explain(error: str, params: t.Mapping[str, t.Any]) -> Refused:
         return Refused(
             "password",
             f"PostgreSQL at {server} refused the password of user {user}. A server keeps the password that it was "
-            f"initialised with, and a changed secret does not reach it by itself. Put the former secret back, or set "
+            f"initialised with, and a changed secret does not reach it by itself. Put the former secret (of the role postgres: postgres_superuser_password) back, or set "
             f"the new one in the server: psql -U {user} -c '\\password {user}' (in a container: docker exec -it "
             f"CONTAINER psql ...).",
         )
