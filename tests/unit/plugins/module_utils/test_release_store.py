@@ -31,6 +31,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._release import (
     reject,
     release_id,
     superfluous,
+    unpack,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, passed_on
 from hypothesis import given
@@ -217,7 +218,9 @@ def test_a_good_archive(tmp_path: Path, prefix: str) -> None:
         ({f"app/{k}": v for k, v in GOOD.items()}, [], "pack from inside it"),
         ({**GOOD, "/etc/cron.d/x": ""}, [], "outside the release"),
         ({**GOOD, "dist/../../x": ""}, [], "outside the release"),
+        ({**GOOD, "dist/../..": ""}, [], "outside the release"),
         (GOOD, [special("x", tarfile.SYMTYPE, "/etc/passwd")], "points to '/etc/passwd'"),
+        (GOOD, [special("dist/x", tarfile.SYMTYPE, "../..")], r"points to '\.\./\.\.'"),
         (GOOD, [special("dist/x", tarfile.SYMTYPE, "../../x")], r"points to '\.\./\.\./x'"),
         (GOOD, [special("x", tarfile.LNKTYPE, "../../etc/passwd")], "outside the release"),
         (GOOD, [special("x", tarfile.FIFOTYPE)], "device or a pipe"),
@@ -420,6 +423,16 @@ def test_unpacking_drops_set_id_bits_and_keeps_links_inside(
     assert (place / "dist/worker.js").stat().st_mode & 0o7777 == 0o644
     assert str((place / "latest.js").readlink()) == "dist/worker.js"
     assert (place / "again.js").read_text() == "1"
+
+
+def test_unpacking_judges_the_archive_that_it_reads(tmp_path: Path) -> None:
+    # It may be another file than the one that was looked at before.
+    (tmp_path / "place").mkdir()
+    changed = archive(tmp_path / "a.tar.gz", {**GOOD, "../outside": "x"})
+    with pytest.raises(ReleaseError, match="outside the release"):
+        unpack(changed, tmp_path / "place")
+    assert not list((tmp_path / "place").iterdir())
+    assert not (tmp_path / "outside").exists()
 
 
 def test_a_directory_in_the_place_of_the_link_is_named(store: Store) -> None:

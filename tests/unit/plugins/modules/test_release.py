@@ -144,6 +144,12 @@ def test_another_digest_than_promised_is_refused(host: Path) -> None:
     assert not (host / "app").exists()
 
 
+def test_check_mode_finds_an_artifact_that_cannot_be_used(host: Path) -> None:
+    path = host / "broken.tar.gz"
+    path.write_text("not an archive")
+    assert "cannot be read as a .tar.gz" in run(host, check=True, artifact=str(path))["msg"]
+
+
 def test_leftovers_are_cleaned(host: Path) -> None:
     run(host, artifact=artifact(host, "one"))
     (host / "app/releases/x.partial").mkdir()

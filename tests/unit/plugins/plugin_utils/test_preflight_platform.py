@@ -272,6 +272,8 @@ def test_namespaces_that_cannot_be_are_found() -> None:
         ("n[2].retention", "error"),
         ("the namespace of the application orders", "warning"),
     ]
+    (text,) = texts(platform.check_namespaces("n", [{"name": "a", "retention": "a week"}]))
+    assert text.startswith("n[0].retention is 'a week'; expected a duration of one hour or more")
 
 
 # several hosts
@@ -296,6 +298,10 @@ def test_servers_of_one_cluster_must_agree() -> None:
     problems = platform.check_together([host("a", ["temporal"]), host("b", ["temporal"], temporal_history_shards=4)])
     assert [(name, p.text) for name, p in problems] == [
         ("b", "temporal_history_shards is 4; expected 512 as on a. All hosts of a cluster need the same.")
+    ]
+    problems = platform.check_together([host("a", ["temporal"]), host("b", ["temporal"], temporal_version="1.31.2")])
+    assert [(name, p.text) for name, p in problems] == [
+        ("b", "temporal_version is 1.31.2; expected 1.32.2 as on a. All hosts of a cluster need the same.")
     ]
 
 

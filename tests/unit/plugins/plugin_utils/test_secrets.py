@@ -82,6 +82,12 @@ def test_a_value_written_by_hand_counts_and_is_tightened(tmp_path: Path) -> None
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_directory_made_by_hand_is_tightened(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    Generated(tmp_path).get([A])
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
 def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(SecretError, match=r"a of the secret a is empty\. Write the value"):

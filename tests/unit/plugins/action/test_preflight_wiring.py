@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""That every guard of preflight is asked, on the real specifications of the roles; and what the report makes of it."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.durable.temporal.plugins.action import preflight, preflight_report
+
+Json = dict[str, t.Any]
+PROBE: Json = {
+    "os": {"id": "debian", "version": "13", "name": "Debian GNU/Linux 13 (trixie)"},
+    "architecture": "x86_64",
+    "python": "3.13.5",
+    "systemd": True,
+    "memory_mb": 7800,
+    "cpus": 2,
+    "clock_ahead_seconds": 0.5,
+    "disks": [{"path": "/opt", "at": "/opt", "total_mb": 50000, "free_mb": 40000}],
+    "listeners": [],
+    "containers": [],
+}
+SPECS = functools.cache(preflight.roles_.read_specs)
+PASSWORDS = {
+    "topology_database_password": "Hq7-dgNx3kQ_v9Pz",
+    "topology_postgres_superuser_password": "u8R_wLm2Tz-5cXyB",
+    "temporal_client_artifact_source": "release",
+}
+
+
+@pytest.fixture(autouse=True)
+def specs_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight.roles_, "read_specs", SPECS)
+
+
+def action(kind: type, arguments: Json, variables: Json) -> Json:
+    loader = DataLoader()
+    task = mock.MagicMock(args=arguments, async_val=0, check_mode=False)
+    made = kind(task, mock.MagicMock(), mock.MagicMock(), loader, Templar(loader), None)
+    result: Json = made.run(task_vars=variables)
+    return result
+
+
+def judge(roles: t.Sequence[str] = ("postgres", "temporal"), probe: Json | None = None, **variables: t.Any) -> Json:
+    given = {"roles": list(roles), "probe": PROBE if probe is None else probe, "ignored_variables": []}
+    return action(preflight.ActionModule, given, {**PASSWORDS, **variables})
+
+
+def about(judged: Json) -> list[str]:
+    return [problem["about"] for problem in judged["problems"]]
+
+
+def test_what_fits_is_no_problem() -> None:
+    judged = judge()
+    assert judged["problems"] == []
+    assert judged["changed"] is False
+    assert [row["component"] for row in judged["summary"]] == ["PostgreSQL", "Temporal server"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"temporal_grpc_prot": 7233}, "temporal_grpc_prot"),
+        ({"temporal_grpc_port": "many"}, "temporal_grpc_port"),
+        ({"temporal_user_interface": "{{ nosuch }}"}, "temporal_user_interface"),
+        ({"temporal_http_port": 7233}, "temporal_http_port"),
+        ({"temporal_version": "1.26.1"}, "temporal_version"),
+        ({"topology_database_password": "changeme"}, "temporal_database_password"),
+        ({"topology_namespaces": [{"name": "a", "retention": "1m"}]}, "topology_namespaces[0].retention"),
+    ],
+)
+def test_what_is_declared_is_judged(variables: Json, named: str) -> None:
+    assert named in about(judge(**variables))
+
+
+def test_a_value_that_cannot_be_rendered_is_told() -> None:
+    from ansible.template import trust_as_template  # noqa: PLC0415 (public since 2.19)
+
+    judged = judge(temporal_database_name=trust_as_template("{{ nosuch }}"))
+    (problem,) = [p for p in judged["problems"] if p["about"] == "temporal_database_name"]
+    assert problem["text"].startswith("temporal_database_name cannot be rendered; expected a value.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"architecture": "riscv64"}, "the processor"),
+        ({"disks": [{"path": "/opt", "at": "/", "total_mb": 9000, "free_mb": 90}]}, "the room at /opt"),
+        (
+            {
+                "containers": [
+                    {"name": "temporal-postgres", "image": "x", "directory": "/srv", "state": "exited", "health": ""}
+                ]
+            },
+            "postgres_container",
+        ),
+        (
+            {
+                "listeners": [
+                    {"address": "::", "port": 5432, "pid": 7, "process": "nc", "unit": "", "container": ""},
+                ]
+            },
+            "postgres_port",
+        ),
+    ],
+)
+def test_what_the_host_has_is_judged(changes: Json, named: str) -> None:
+    assert about(judge(probe={**PROBE, **changes})) == [named]
+
+
+def test_applications_are_judged_and_their_artifacts_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").touch()
+    one = {"name": "a", "root": "/opt/a", "user": "a", "namespace": "default", "artifact": str(tmp_path / "a.tar.gz")}
+    two = {**one, "name": "b", "artifact": str(tmp_path / "b.tar.gz")}
+    declared = preflight._platform(["app_release"], {"topology_applications": [one, two]}, PROBE)
+    assert [p.about for p in declared] == ["topology_applications[1].root", "topology_applications[1].artifact"]
+
+
+def test_a_host_out_of_reach_is_one_problem() -> None:
+    (problem,) = judge(
+        probe={"failed": True, "module_stderr": "", "msg": "Connection lost.\nsudo: a password is needed"}
+    )["problems"]
+    assert problem["text"].startswith("the host is out of reach (sudo: a password is needed); expected an answer.")
+
+
+def test_a_role_that_is_none_of_ours_is_named() -> None:
+    (problem,) = judge(roles=["postgres", "postgers"])["problems"]
+    assert problem["text"].startswith("topology_roles is 'postgers'; expected roles of this collection: ")
+
+
+def test_what_only_ansible_refuses_is_told() -> None:
+    spec = {"web_key": {"type": "int", "choices": [1, 2]}, "web_mode": {"type": "nosuch"}}
+    with mock.patch.object(preflight.options_, "check_options", return_value=[]):
+        (problem,) = preflight._options("web", {"web_key": spec["web_key"]}, {"web_key": 3})
+    assert problem.text.startswith("the role web will refuse its options: ")
+
+
+# the report
+
+
+def report(**hosts: Json) -> Json:
+    variables = {"ansible_play_hosts_all": list(hosts), "hostvars": {n: {"__judged": r} for n, r in hosts.items()}}
+    return action(preflight_report.ActionModule, {"registered": "__judged"}, variables)
+
+
+def judged(*problems: tuple[str, str], **values: t.Any) -> Json:
+    return {
+        "problems": [{"about": "x", "text": text, "level": level} for level, text in problems],
+        "roles": ["temporal"],
+        "values": values,
+        "summary": [{"component": "Temporal server", "version": "1.32.2"}],
+    }
+
+
+def test_hosts_without_errors_are_summed_up() -> None:
+    told = report(a=judged(("warning", "x is 1; …")), b=judged())
+    assert not told.get("failed")
+    assert told["cautions"] == ["a: x is 1; …"]
+    assert [row["host"] for row in told["summary"]] == ["a", "b"]
+
+
+def test_an_error_of_one_host_stops_all() -> None:
+    told = report(a=judged(("error", "x is 1; …"), ("warning", "y is 2; …")), b=judged(("error", "x is 1; …")))
+    assert told["failed"]
+    assert told["msg"] == "1 problem; nothing was changed.\n- a, b: x is 1; …"
+
+
+def test_a_host_that_was_not_examined_stops_all() -> None:
+    told = report(a=judged(), b={"unreachable": True, "msg": "No route to host"})
+    assert told["failed"]
+    assert "b: the host is not examined (No route to host); expected an answer." in told["msg"]
+
+
+def test_hosts_that_do_not_fit_together_stop_all() -> None:
+    told = report(a=judged(temporal_history_shards=512), b=judged(temporal_history_shards=4))
+    assert told["failed"]
+    assert "b: temporal_history_shards is 4; expected 512 as on a." in told["msg"]

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller refuses before an artifact travels to a host."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import typing as t
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible.parsing.dataloader import DataLoader
+from ansible_collections.durable.temporal.plugins.action.release import ActionModule
+
+Json = dict[str, t.Any]
+
+
+def artifact(directory: Path, *names: str) -> str:
+    path = directory / "orders.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"{}"))
+    return str(path)
+
+
+class Controller:
+    """The action plugin with a host that has no release; what is sent and called is written down."""
+
+    def __init__(self) -> None:
+        self.calls: list[Json] = []
+        self.sent: list[str] = []
+
+    def _call(self, arguments: Json, _task_vars: t.Any) -> Json:
+        self.calls.append(arguments)
+        return {"missing_artifacts": ["orders"] if len(self.calls) == 1 else []}
+
+    def run(self, **application: t.Any) -> Json:
+        arguments = {"applications": [{"name": "orders", "root": "/opt/x", **application}], "state": "live"}
+        task = mock.MagicMock(args=arguments, async_val=0, check_mode=False)
+        made = ActionModule(task, mock.MagicMock(), mock.MagicMock(), DataLoader(), mock.MagicMock(), None)
+        with (
+            mock.patch.object(ActionModule, "_call", self._call),
+            mock.patch.object(ActionModule, "_make_tmp_path", return_value="/tmp/x"),
+            mock.patch.object(ActionModule, "_remove_tmp_path"),
+            mock.patch.object(ActionModule, "_fixup_perms2"),
+            mock.patch.object(ActionModule, "_transfer_file", lambda _self, path, _to: self.sent.append(path)),
+        ):
+            result: Json = made.run(task_vars={})
+            return result
+
+
+def test_a_host_is_asked_by_digest_before_anything_is_sent(tmp_path: Path) -> None:
+    controller = Controller()
+    path = artifact(tmp_path, "package.json", "package-lock.json", "dist/worker.js")
+    controller.run(artifact=path)
+    first, second = controller.calls
+    assert first["applications"][0]["artifact"] is None
+    assert len(first["applications"][0]["sha256"]) == 64
+    assert controller.sent == [path]
+    assert second["applications"][0]["artifact"]
+
+
+def test_another_digest_than_promised_is_refused_before_a_host_is_asked(tmp_path: Path) -> None:
+    controller = Controller()
+    path = artifact(tmp_path, "package.json", "package-lock.json", "dist/worker.js")
+    with pytest.raises(AnsibleActionFail, match=r"on the controller: .* expected abc"):
+        controller.run(artifact=path, sha256="abc")
+    assert controller.calls == []
+
+
+def test_an_artifact_without_a_lock_file_is_not_sent(tmp_path: Path) -> None:
+    controller = Controller()
+    with pytest.raises(AnsibleActionFail, match=r"on the controller: .* no package-lock\.json"):
+        controller.run(artifact=artifact(tmp_path, "package.json", "dist/worker.js"))
+    assert controller.sent == []
