@@ -13,6 +13,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import ecosy
 
 RELEASE = ("name", "root", "user", "group", "source", "keep_releases")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url")
+STATUS = ("name", "user", "health_url")
 
 
 def _view(application: dict[str, t.Any], view: str, environment: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -21,6 +22,9 @@ def _view(application: dict[str, t.Any], view: str, environment: t.Mapping[str, 
         return {**{k: application[k] for k in RELEASE}, **artifact}
     if view == "pm2":
         return {**{k: application[k] for k in PM2}, "processes": processes(ecosystem(application, environment))}
+    if view == "status":
+        wanted = [{k: process[k] for k in ("name", "instances")} for process in application["processes"]]
+        return {**{k: application[k] for k in STATUS}, "processes": wanted}
     return application
 
 
@@ -30,11 +34,11 @@ def applications(
     """Applications with their defaults and paths, or the part of them that a module takes.
 
     :param declared: list of what users write in ``topology_applications``.
-    :param view: ``full``, ``release`` or ``pm2``.
+    :param view: ``full``, ``release``, ``pm2`` or ``status``. Only ``full`` holds secrets.
     :param environment: variables that every process gets; needed for ``pm2``, as it changes their digests.
     """
-    if view not in ("full", "release", "pm2"):
-        raise AnsibleFilterError(f"applications: there is no view {view!r}; expected full, release or pm2")
+    if view not in ("full", "release", "pm2", "status"):
+        raise AnsibleFilterError(f"applications: there is no view {view!r}; expected full, release, pm2 or status")
     if not isinstance(declared, list) or not all(isinstance(a, dict) for a in declared):
         raise AnsibleFilterError(f"applications: found {type(declared).__name__}, expected a list of dictionaries")
     try:

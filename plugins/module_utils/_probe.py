@@ -47,7 +47,10 @@ class Listener(t.TypedDict):
 
 
 def parse_os_release(text: str) -> dict[str, str]:
-    """``{"id": "debian", "version": "13", "name": "Debian GNU/Linux 13 (trixie)"}``; unknown ones are empty."""
+    """``{"id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)"}``.
+
+    What is unknown is empty.
+    """
     fields = {}
     for line in text.splitlines():
         key, found, value = line.strip().partition("=")
@@ -56,6 +59,7 @@ def parse_os_release(text: str) -> dict[str, str]:
     return {
         "id": fields.get("ID", ""),
         "version": fields.get("VERSION_ID", ""),
+        "codename": fields.get("VERSION_CODENAME", ""),
         "name": fields.get("PRETTY_NAME", ""),
     }
 

@@ -17,6 +17,7 @@ description:
     stays on disk for the next reboot to find.
   - With O(apply_command), a program is told about new contents, and a run that was interrupted before it was told is
     made good by the next run.
+  - With O(services), units of systemd run with what was written.
 author:
   - The durable.temporal contributors (@durable-temporal)
 extends_documentation_fragment:
@@ -67,6 +68,38 @@ options:
         type: list
         elements: str
         default: []
+      links:
+        description: Name to target, for the symbolic links that must be there.
+        type: dict
+        default: {}
+      apply:
+        description: Whether O(apply_command) is about this directory. Its other changes do not run the command.
+        type: bool
+        default: true
+  secrets:
+    description:
+      - Path to content, for files in O(directories) that hold secrets. They have the owner and O(directories[].file_mode)
+        of their directory. Their contents are never logged, returned or shown in a diff.
+    type: dict
+    default: {}
+  expected:
+    description: Files that, where they exist, must hold exactly this; otherwise the module fails and changes nothing.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The file.
+        type: path
+        required: true
+      content:
+        description: What it must hold.
+        type: str
+        required: true
+      message:
+        description: What to tell the operator when it holds something else.
+        type: str
+        required: true
   test_command:
     description:
       - Command, as a list, that must succeed with the new files in place. Run only when something differs.
@@ -86,6 +119,14 @@ options:
     description: Further files, owned by somebody else, whose change needs O(apply_command) too, such as certificates.
     type: list
     elements: path
+    default: []
+  services:
+    description:
+      - Units of systemd that are enabled and running once everything else is done. In check mode, one that is not
+        installed yet is predicted to be.
+      - A unit that its own conditions keep from starting is left so.
+    type: list
+    elements: str
     default: []
 """
 
@@ -114,6 +155,14 @@ EXAMPLES = r"""
         file_mode: "0640"
         files:
           temporal.yaml: "{{ lookup('ansible.builtin.template', 'temporal.yaml.j2') }}"
+
+- name: Write a password, and run the program that reads it
+  durable.temporal.directory_contents:
+    directories:
+      - {path: /etc/example, create: true, mode: "0700", file_mode: "0600"}
+    secrets:
+      /etc/example/password: "{{ example_password }}"
+    services: [example]
 """
 
 RETURN = r"""
@@ -151,7 +200,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.durable.temporal.plugins.module_utils._plan import Item, Plan
+from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Item, Plan
 
 DIRECTORY = {
     "path": {"type": "path", "required": True},
@@ -163,7 +212,18 @@ DIRECTORY = {
     "file_mode": {"type": "str", "default": "0644"},
     "prune": {"type": "list", "elements": "str", "default": []},
     "keep": {"type": "list", "elements": "str", "default": []},
+    "links": {"type": "dict", "default": {}},
+    "apply": {"type": "bool", "default": True},
 }
+EXPECTED = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str", "required": True},
+    "message": {"type": "str", "required": True},
+}
+# What systemd calls a unit that starts, or needs no enabling, at boot.
+ENABLED = ("enabled", "enabled-runtime", "alias", "static", "indirect", "generated", "linked")
+RUNNING = ("active", "activating", "reloading", "refreshing")
+PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "ConditionResult", "ConditionTimestampMonotonic")
 
 
 class Refused(Exception):
@@ -219,15 +279,20 @@ class Directory:
     file_mode: str
     prune: list[str]
     keep: list[str]
+    links: dict[str, str]
+    apply: bool
 
     @classmethod
-    def declared(cls, params: t.Mapping[str, t.Any]) -> Directory:
+    def declared(cls, params: t.Mapping[str, t.Any], secrets: t.Mapping[str, str]) -> Directory:
+        """The directory, with those secrets that lie in it."""
+        within = {Path(path).name: content for path, content in secrets.items() if lies_in(path, params["path"])}
+        files = {**params["files"], **within}
         ownership: dict[str, int | str] = {}
         if params["owner"] is not None:
             ownership["owner"] = user_number(params["owner"])
         if params["group"] is not None:
             ownership["group"] = group_number(params["group"])
-        for name in params["files"]:
+        for name in (*files, *params["links"]):
             if "/" in name or name in ("", ".", ".."):
                 raise Refused(f"{params['path']}: '{name}' is not a file name; declare each directory by itself.")
         return cls(
@@ -235,10 +300,12 @@ class Directory:
             create=params["create"],
             ownership=ownership,
             mode=octal(params["mode"]) if params["mode"] is not None else None,
-            files={name: str(content) for name, content in params["files"].items()},
+            files={name: str(content) for name, content in files.items()},
             file_mode=octal(params["file_mode"]),
             prune=params["prune"],
             keep=params["keep"],
+            links={name: str(target) for name, target in params["links"].items()},
+            apply=params["apply"],
         )
 
     def compare(self, plan: Plan) -> None:
@@ -262,14 +329,28 @@ class Directory:
                 have,
                 {**base, **self.ownership, "type": "file", "mode": self.file_mode, "content": content},
             )
+        for name, target in self.links.items():
+            path = self.path / name
+            have = present(path)
+            if have is not None and have["type"] != "link":
+                raise Refused(f"{path} is a {have['type']}, expected a symbolic link. Move it away and run again.")
+            plan.add(str(path), have, {**(have or {}), "type": "link", "target": target})
         if here is None or not self.prune:
             return
         for path in sorted(self.path.iterdir()):
-            if path.name in self.files or not matches(path.name, self.prune) or matches(path.name, self.keep):
+            if (
+                path.name in (*self.files, *self.links)
+                or not matches(path.name, self.prune)
+                or matches(path.name, self.keep)
+            ):
                 continue
             have = present(path)
             if have is not None and have["type"] in ("file", "link"):
                 plan.add(str(path), have, None)
+
+
+def lies_in(file: str, directory: str) -> bool:
+    return Path(file).parent == Path(directory)
 
 
 def octal(text: str) -> str:
@@ -318,7 +399,7 @@ def put(path: Path, item: Item | None) -> None:
 def digest(directories: t.Sequence[Directory], watch: t.Sequence[str]) -> str:
     """Fingerprint of everything that the apply command is about."""
     total = hashlib.sha256()
-    for directory in directories:
+    for directory in (d for d in directories if d.apply):
         for name, content in sorted(directory.files.items()):
             total.update(f"{directory.path / name}\0{content}\0".encode("utf-8", "surrogateescape"))
     for name in watch:
@@ -356,12 +437,35 @@ def run(module: AnsibleModule, command: t.Sequence[str], failed: str) -> str | N
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
-    directories = [Directory.declared(directory) for directory in params["directories"]]
+    for file in params["expected"]:
+        have = present(Path(file["path"]))
+        if have is not None and have.get("content") != file["content"]:
+            raise Refused(file["message"])
+    directories = [Directory.declared(directory, params["secrets"]) for directory in params["directories"]]
+    paths = [directory["path"] for directory in params["directories"]]
+    if stray := [path for path in params["secrets"] if not any(lies_in(path, directory) for directory in paths)]:
+        raise Refused(f"{', '.join(stray)}: the directory of a secret must be one of directories.")
     plan = Plan()
     for directory in directories:
         directory.compare(plan)
+    result = contents(module, directories, plan)
+    services = Plan()
+    for unit, have in units(module, params["services"]).items():
+        services.add(unit, have, {**have, "enabled": True, "running": True})
+    if services:
+        changed = services.as_diff()
+        diff = {side: {**result["diff"][side], **changed[side]} for side in ("before", "after")}
+        result.update(changed=True, changes=result["changes"] + services.summary(), diff=diff)
+        if not module.check_mode:
+            run_units(module, services)
+    return result
+
+
+def contents(module: AnsibleModule, directories: t.Sequence[Directory], plan: Plan) -> dict[str, t.Any]:
+    """Write what differs and put it to use; the result without the services."""
+    params = module.params
     result: dict[str, t.Any] = {"changed": bool(plan), "changes": plan.summary(), "applied": False}
-    result["diff"] = plan.as_diff()
+    result["diff"] = without_secrets(plan, params["secrets"]).as_diff()
     if not params["apply_command"]:
         if plan and not module.check_mode:
             write_and_test(module, plan)
@@ -369,7 +473,11 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
 
     stamp, wanted = Path(params["stamp"]), digest(directories, params["watch"])
     recorded = present(stamp)
-    if not plan and recorded is not None and recorded.get("content", "").strip() == wanted:
+    in_use = recorded is not None and recorded.get("content", "").strip() == wanted
+    aside = {d.path for d in directories if not d.apply}
+    if in_use and all(not aside.isdisjoint((Path(change.key), Path(change.key).parent)) for change in plan):
+        if plan and not module.check_mode:
+            write_and_test(module, plan)
         return result
     result.update(changed=True, applied=True)
     if not plan:
@@ -392,6 +500,58 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     return result
 
 
+def without_secrets(plan: Plan, secrets: t.Container[str]) -> Plan:
+    """The same changes for everybody's eyes."""
+
+    def shown(item: Item | None, text: str) -> Item | None:
+        return {**item, "content": text} if item is not None and "content" in item else item
+
+    def veiled(change: Change) -> Change:
+        if change.key not in secrets:
+            return change
+        differs = "content" in change.fields
+        return Change(
+            change.key,
+            shown(change.before, "a secret"),
+            shown(change.after, "another secret" if differs else "a secret"),
+        )
+
+    return Plan([veiled(change) for change in plan])
+
+
+def units(module: AnsibleModule, names: t.Sequence[str]) -> dict[str, dict[str, bool]]:
+    """Unit to ``{"enabled", "running"}``, for all units with one question to systemd."""
+    if not names:
+        return {}
+    tool = module.get_bin_path("systemctl")
+    if tool is None:
+        if module.check_mode:
+            return {name: {"enabled": False, "running": False} for name in names}
+        raise Refused(f"systemctl was not found; expected a host that is run by systemd, to run {', '.join(names)}.")
+    command = [tool, "show", f"--property={','.join(PROPERTIES)}", "--", *names]
+    code, out, err = module.run_command(command, environ_update={"LC_ALL": "C"})
+    if code != 0:
+        raise Refused(f"systemd did not answer ({' '.join(command)}): {(err or out).strip()}")
+    found = {}
+    for name, block in zip(names, out.strip().split("\n\n")):
+        have = dict(line.partition("=")[::2] for line in block.splitlines())
+        unwilling = have["ConditionResult"] == "no" and have["ConditionTimestampMonotonic"] != "0"
+        found[name] = {
+            "enabled": have["UnitFileState"] in ENABLED,
+            "running": have["ActiveState"] in RUNNING or unwilling,
+        }
+    return found
+
+
+def run_units(module: AnsibleModule, plan: Plan) -> None:
+    for change in plan:
+        for verb, done in (("enable", "enabled"), ("start", "running")):
+            if done in change.fields and (
+                problem := run(module, ["systemctl", verb, change.key], f"{change.key} could not be made {done}")
+            ):
+                raise Refused(f"{problem}\nLook at: journalctl -u {change.key}")
+
+
 def write_and_test(module: AnsibleModule, plan: Plan) -> None:
     write(plan)
     if not module.params["test_command"]:
@@ -411,6 +571,9 @@ def main() -> None:
             "apply_command": {"type": "list", "elements": "str"},
             "stamp": {"type": "path"},
             "watch": {"type": "list", "elements": "path", "default": []},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "expected": {"type": "list", "elements": "dict", "default": [], "options": EXPECTED},
+            "services": {"type": "list", "elements": "str", "default": []},
         },
         required_by={"apply_command": "stamp"},
         supports_check_mode=True,

@@ -42,10 +42,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 os:
-  description: C(id), C(version) and C(name) from C(/etc/os-release).
+  description: C(id), C(version), C(codename) and C(name) from C(/etc/os-release).
   returned: always
   type: dict
-  sample: {id: debian, version: "13", name: "Debian GNU/Linux 13 (trixie)"}
+  sample: {id: debian, version: "13", codename: trixie, name: "Debian GNU/Linux 13 (trixie)"}
 architecture:
   description: Machine name of the kernel.
   returned: always

@@ -45,9 +45,10 @@ def test_the_unit_or_container_of_a_process_is_read(text: str, unit: str, contai
 
 
 def test_the_operating_system_is_read() -> None:
-    text = 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nID=ubuntu\nVERSION_ID="24.04"\n# x=y\nHOME_URL=https://example.org\n'
-    assert probe.parse_os_release(text) == {"id": "ubuntu", "version": "24.04", "name": "Ubuntu 24.04.3 LTS"}
-    assert probe.parse_os_release("") == {"id": "", "version": "", "name": ""}
+    text = 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n# x=y\nHOME_URL=https://example.org\n'
+    read = {"id": "ubuntu", "version": "24.04", "codename": "noble", "name": "Ubuntu 24.04.3 LTS"}
+    assert probe.parse_os_release(text) == read
+    assert probe.parse_os_release("") == {"id": "", "version": "", "codename": "", "name": ""}
 
 
 def test_memory_is_read() -> None:

@@ -185,3 +185,146 @@ def test_twice_is_once(
     call(**options)
     assert {p.name: p.read_bytes().decode() for p in path.iterdir()} == wanted
     assert not call(**options)["changed"]
+
+
+SECRET = "canary-5d1e\nof two lines"
+
+
+def test_a_secret_is_written_and_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("canary-old")
+    directories = [{"path": f"{tmp_path}/", "file_mode": "0600", "files": {"public": "seen"}}]
+    predicted = call(check=True, directories=directories, secrets={str(path): SECRET})
+    done = call(directories=directories, secrets={str(path): SECRET})
+    assert path.read_text() == SECRET
+    assert path.stat().st_mode & 0o777 == 0o600
+    for result in (predicted, done):
+        assert result["diff"]["before"][str(path)]["content"] != result["diff"]["after"][str(path)]["content"]
+        assert result["diff"]["after"][str(tmp_path / "public")]["content"] == "seen"
+        assert "canary" not in json.dumps(result)
+    assert not call(directories=directories, secrets={str(path): SECRET})["changed"]
+
+
+def test_a_secret_without_its_directory_is_refused(tmp_path: Path) -> None:
+    result = call(directories=[{"path": str(tmp_path)}], secrets={"/elsewhere/password": SECRET})
+    assert result["failed"]
+    assert "/elsewhere/password" in result["msg"]
+    assert "canary" not in json.dumps(result)
+
+
+def test_links_are_made_moved_and_not_pruned(tmp_path: Path) -> None:
+    wanted = [{"path": str(tmp_path), "links": {"bin": "1.0/bin"}, "prune": ["*"]}]
+    assert call(directories=wanted)["changed"]
+    assert str((tmp_path / "bin").readlink()) == "1.0/bin"
+    assert not call(directories=wanted)["changed"]
+    wanted[0]["links"] = {"bin": "2.0/bin"}
+    assert call(directories=wanted)["diff"]["after"][str(tmp_path / "bin")] == {"target": "2.0/bin"}
+    assert str((tmp_path / "bin").readlink()) == "2.0/bin"
+
+
+def test_a_link_does_not_replace_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    assert "expected a symbolic link" in call(directories=[{"path": str(tmp_path), "links": {"bin": "x"}}])["msg"]
+
+
+def test_what_is_not_as_expected_stops_everything(tmp_path: Path) -> None:
+    version = tmp_path / "PG_VERSION"
+    options: dict[str, t.Any] = {
+        "directories": [{"path": str(tmp_path), "files": {"new": "x"}}],
+        "expected": [{"path": str(version), "content": "17\n", "message": "set it back"}],
+    }
+    version.write_text("16\n")
+    assert call(**options)["msg"] == "set it back"
+    assert not (tmp_path / "new").exists()
+    version.write_text("17\n")
+    assert call(**options)["changed"]
+    version.unlink()
+    assert not call(**options)["changed"]
+
+
+def test_directories_that_the_command_is_not_about_do_not_run_it(tmp_path: Path) -> None:
+    (tmp_path / "unit").mkdir()
+    log = tmp_path / "log"
+
+    def converge(unit: str, other: str) -> Result:
+        return call(
+            directories=[
+                {"path": str(tmp_path / "other"), "create": True, "apply": False, "files": {"a": other}},
+                {"path": str(tmp_path / "unit"), "files": {"b": unit}},
+            ],
+            apply_command=["sh", "-c", f"echo applied >>{log}"],
+            stamp=str(tmp_path / "stamp"),
+        )
+
+    assert converge("1", "1")["applied"]
+    beside = converge("1", "2")
+    assert (beside["changed"], beside["applied"]) == (True, False)
+    assert (tmp_path / "other" / "a").read_text() == "2"
+    assert not converge("1", "2")["changed"]
+    assert converge("2", "2")["applied"]
+    assert log.read_text().split() == ["applied"] * 2
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pretended systemctl: the directory holds a file for each unit that is enabled or running."""
+    state = tmp_path / "systemd"
+    state.mkdir()
+    program = tmp_path / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text(
+        f"""#!/bin/sh
+cd {state}
+verb=$1; shift
+case $verb in
+  show)
+    shift 2
+    for unit; do
+      echo LoadState=loaded
+      [ -e $unit.start ] && echo ActiveState=active || echo ActiveState=inactive
+      [ -e $unit.enable ] && echo UnitFileState=enabled || echo UnitFileState=disabled
+      [ -e $unit.unwilling ] && echo ConditionResult=no || echo ConditionResult=yes
+      echo ConditionTimestampMonotonic=5
+      echo
+    done ;;
+  *)
+    [ -e $1.broken ] && {{ echo "Job for $1 failed." >&2; exit 1; }}
+    echo "$verb $1" >>log
+    touch $1.$verb ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return state
+
+
+def test_services_are_enabled_and_started_once(systemd: Path) -> None:
+    (systemd / "b.enable").touch()
+    predicted = call(check=True, directories=[], services=["a", "b"])
+    assert not (systemd / "log").exists()
+    done = call(directories=[], services=["a", "b"])
+    assert done["diff"] == predicted["diff"]
+    assert done["diff"]["before"] == {"a": {"enabled": False, "running": False}, "b": {"running": False}}
+    assert (systemd / "log").read_text().splitlines() == ["enable a", "start a", "start b"]
+    assert not call(directories=[], services=["a", "b"])["changed"]
+
+
+def test_a_service_that_may_not_run_here_is_left(systemd: Path) -> None:
+    (systemd / "a.enable").touch()
+    (systemd / "a.unwilling").touch()
+    assert not call(directories=[], services=["a"])["changed"]
+
+
+def test_a_service_that_does_not_start_says_where_to_look(systemd: Path) -> None:
+    (systemd / "a.broken").touch()
+    message = call(directories=[], services=["a"])["msg"]
+    assert "Job for a failed." in message
+    assert "journalctl -u a" in message
+
+
+def test_a_check_on_a_bare_host_predicts_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with mock.patch.object(basic.AnsibleModule, "get_bin_path", return_value=None):
+        assert call(check=True, directories=[], services=["a"])["changed"]
+        assert "systemctl was not found" in call(directories=[], services=["a"])["msg"]
