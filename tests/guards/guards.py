@@ -150,8 +150,13 @@ def _tests(copy: str, arguments: list[str]) -> None:
 
 def run_tests(context: ForkServerContext, copy: Path, tests: t.Iterable[str], *options: str) -> Outcome:
     """Run these test files in a copy. Property tests are left out: they would find things only most of the time."""
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "-m", "not hypothesis", *options]
-    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is preloaded
+    plugins = [
+        word
+        for plugin in ("_hypothesis_pytestplugin", "no:cacheprovider", "no:threadexception", "no:unraisableexception")
+        for word in ("-p", plugin)
+    ]
+    # Whether a test fails is all that counts: plain assertions and short traces save more than half of the time.
+    arguments = ["-q", "--assert=plain", "--tb=short", "-m", "not hypothesis", *plugins, *options]
     process = context.Process(target=_tests, args=(str(copy), [*arguments, *tests]))
     process.start()
     process.join(PATIENCE_SECONDS)
