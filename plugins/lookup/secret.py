@@ -5,20 +5,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
-    VARIABLES,
-    Options,
-    Reference,
-    SecretError,
-    default_directory,
-    fetch,
-    provider,
-)
-
 DOCUMENTATION = r"""
 name: secret
 short_description: Secrets by name, from the provider that the inventory names
@@ -100,6 +86,20 @@ _raw:
   type: list
   elements: str
 """
+
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
+    VARIABLES,
+    Options,
+    Reference,
+    SecretError,
+    default_directory,
+    fetch,
+    provider,
+)
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]

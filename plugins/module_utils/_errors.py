@@ -29,10 +29,16 @@ class TemporalError(Exception):
 
 # First match wins; matched against the SDK's text for a connection that could not be made.
 _CONNECT_CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
-    ("InvalidContentType", "tls",
-     "the server does not speak TLS. Set tls to false, or check that the address is that of the frontend."),
-    ("UnknownIssuer", "tls",
-     "the server's certificate is signed by an authority that is not trusted. Set tls_ca_file to the PEM file of it."),
+    (
+        "InvalidContentType",
+        "tls",
+        "the server does not speak TLS. Set tls to false, or check that the address is that of the frontend.",
+    ),
+    (
+        "UnknownIssuer",
+        "tls",
+        "the server's certificate is signed by an authority that is not trusted. Set tls_ca_file to the PEM file of it.",
+    ),
     ("NotValidForName", "tls", "the server's certificate is for another name. Set tls_server_name to a name in it."),
     ("Expired", "tls", "the server's certificate has expired or is not valid yet. Renew it, and check the clocks."),
     ("CertificateRequired", "tls", "the server asks for a client certificate. Set tls_cert_file and tls_key_file."),
@@ -44,30 +50,44 @@ _CONNECT_CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
     ("Network is unreachable", "unreachable", "there is no route. Check the network and firewalls between the hosts."),
     ("timed out", "unreachable", "no answer. Check the address and firewalls between the hosts."),
     ("tcp connect error", "unreachable", "no connection. Check the address, the network and that the server runs."),
-    ("code: Unavailable", "unreachable",
-     "the server is starting, stopping or has no database. Look at its log, then run again."),
-    ("transport error|h2 protocol error|operation was canceled|connection closed", "not_temporal",
-     "what answers there is no Temporal frontend, or it wants TLS. Check the port; set tls to true if it does."),
-)  # fmt: skip
+    (
+        "code: Unavailable",
+        "unreachable",
+        "the server is starting, stopping or has no database. Look at its log, then run again.",
+    ),
+    (
+        "transport error|h2 protocol error|operation was canceled|connection closed",
+        "not_temporal",
+        "what answers there is no Temporal frontend, or it wants TLS. Check the port; set tls to true if it does.",
+    ),
+)
 
 _LATE = "no answer in time. Check the server and its database, or raise timeout_seconds."
 _STATUS_CAUSES: t.Final[dict[str, tuple[Kind, str]]] = {
-    "UNAVAILABLE": ("unreachable",
-     "the server is starting, stopping or has no database. Look at its log, then run again."),
-    "UNAUTHENTICATED": ("unauthenticated",
-     "the server does not accept our credentials. Check api_key or the client certificate."),
-    "PERMISSION_DENIED": ("permission_denied",
-     "our credentials do not allow this. Use ones with the admin role of the namespace or of temporal-system."),
+    "UNAVAILABLE": (
+        "unreachable",
+        "the server is starting, stopping or has no database. Look at its log, then run again.",
+    ),
+    "UNAUTHENTICATED": (
+        "unauthenticated",
+        "the server does not accept our credentials. Check api_key or the client certificate.",
+    ),
+    "PERMISSION_DENIED": (
+        "permission_denied",
+        "our credentials do not allow this. Use ones with the admin role of the namespace or of temporal-system.",
+    ),
     "DEADLINE_EXCEEDED": ("deadline", _LATE),
     "CANCELLED": ("deadline", _LATE),
     "NOT_FOUND": ("not_found", "it does not exist."),
     "ALREADY_EXISTS": ("already_exists", "it exists already; somebody else made it in this moment. Run again."),
     "INVALID_ARGUMENT": ("invalid", "the server does not accept the values. Correct them."),
     "FAILED_PRECONDITION": ("invalid", "the server's state does not allow this now."),
-    "RESOURCE_EXHAUSTED": ("limit",
-     "the server limits the rate of calls. Run again later, or raise frontend.namespaceRPS."),
+    "RESOURCE_EXHAUSTED": (
+        "limit",
+        "the server limits the rate of calls. Run again later, or raise frontend.namespaceRPS.",
+    ),
     "UNIMPLEMENTED": ("unsupported", "this release of the server cannot do that. Check its version and the address."),
-}  # fmt: skip
+}
 
 
 def explain(error: BaseException, address: str, doing: str, seconds: float = 0) -> TemporalError:

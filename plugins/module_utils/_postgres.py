@@ -92,7 +92,8 @@ def explain(error: str, params: t.Mapping[str, t.Any]) -> Refused:
         return Refused(
             "password",
             f"PostgreSQL at {server} refused the password of user {user}. A server keeps the password that it was "
-            f"initialised with, and a changed secret does not reach it by itself. Put the former secret (of the role postgres: postgres_superuser_password) back, or set "
+            f"initialised with, and a changed secret does not reach it by itself. Put the former secret "
+            f"(of the role postgres: postgres_superuser_password) back, or set "
             f"the new one in the server: psql -U {user} -c '\\password {user}' (in a container: docker exec -it "
             f"CONTAINER psql ...).",
         )
@@ -137,7 +138,7 @@ _TIME = {"us": 1, "ms": 1000, "s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, 
 _NUMBER = re.compile(r"^\s*(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(?P<unit>[A-Za-z]*)\s*$")
 _TRUE, _FALSE = ("on", "true", "yes", "1", "t", "y"), ("off", "false", "no", "0", "f", "n")
 
-Value = bool | int | float | str
+Value = t.Union[bool, int, float, str]
 """A setting's value in the type and unit that the server counts in."""
 
 

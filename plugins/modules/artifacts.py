@@ -158,7 +158,7 @@ binaries:
       changed: true
 images:
   description:
-    - The images, in the order in which they were asked for. RV(images[].id) is the image's id in the host's engine, or
+    - The images, in the order in which they were asked for. The C(id) of one is the image's id in the host's engine, or
       empty in check mode when the image is not there yet.
   returned: success
   type: list

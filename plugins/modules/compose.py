@@ -272,7 +272,7 @@ class Project:
         if tool is None:
             return ""
         _code, out, _err = self.module.run_command([tool, "-Hltnp", f"sport = :{port}"])
-        _before, _, users = out.partition("users:((")
+        _before, _found, users = out.partition("users:((")
         words = users.split(",")
         return f"{words[0]} ({words[1].replace('pid=', 'process ')})" if len(words) > 1 else ""
 

@@ -114,10 +114,10 @@ import os
 import shutil
 import typing as t
 import urllib.error
-import urllib.request
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
 
 
@@ -218,8 +218,9 @@ def disk_check(path: str, total: int, free: int, free_percent: int) -> Check:
 
 def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as response:
-            found, code = f"HTTP {response.status}", response.status
+        response = open_url(url, timeout=timeout)
+        found, code = f"HTTP {response.status}", int(response.status)
+        response.close()
     except urllib.error.HTTPError as error:
         body = error.read(200).decode(errors="replace")
         found, code = f"HTTP {error.code} {body}".strip(), error.code

@@ -135,7 +135,7 @@ def logs_in(params: t.Mapping[str, t.Any], user: t.Mapping[str, str]) -> bool:
 def apply(connection: t.Any, plan: Plan, params: t.Mapping[str, t.Any], superuser: bool) -> None:
     passwords = {f"user {user['name']}": user["password"] for user in params["users"]}
     for change in plan:
-        kind, _, name = change.key.partition(" ")
+        kind, _blank, name = change.key.partition(" ")
         verb = "CREATE" if change.action == "create" else "ALTER"
         if kind == "user":
             statement = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}").format(

@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: The report - RV(report.status), RV(report.counts) and, by host, RV(report.hosts).
+  description: The report - C(report.status), C(report.counts) and, by host, C(report.hosts).
   returned: always
   type: dict
 """

@@ -158,7 +158,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._versions import 
     schema_too_new,
 )
 
-Level = str | None
+Level = t.Optional[str]
 # Missing in check mode is what a bare host looks like; the other troubles would not go away by themselves.
 NOT_YET = ("unreachable", "no_database")
 # Any number, as long as everybody who works on the schema of a database takes the same.

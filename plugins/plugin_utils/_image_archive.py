@@ -183,7 +183,7 @@ class Image:
             "created": _EPOCH,
             "config": dict(self.config),
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer.diff_id}" for layer in self.layers]},
-            "history": [{"created": _EPOCH, "created_by": "durable.temporal"} for _ in self.layers],
+            "history": [{"created": _EPOCH, "created_by": "durable.temporal"} for _layer in self.layers],
         }
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 

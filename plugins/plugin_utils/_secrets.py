@@ -57,11 +57,9 @@ class Provider(t.Protocol):
 
     def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
         """The values of those references that this provider has. One call is one batch."""
-        ...
 
     def remedy(self, reference: Reference) -> str:
         """How to give this provider a secret that it does not have: half a sentence in the imperative."""
-        ...
 
 
 @dataclass
@@ -318,7 +316,7 @@ def fetch(source: Provider, references: Sequence[Reference]) -> dict[Reference, 
 def password(length: int) -> str:
     """A random value of that many characters of :data:`ALPHABET`: a letter first, and one of each kind somewhere."""
     while True:
-        value = "".join(secrets.choice(ALPHABET) for _ in range(length))
+        value = "".join(secrets.choice(ALPHABET) for _index in range(length))
         # Starting with a letter keeps it from being read as an option or a number, and many password policies ask for
         # one of each kind. About one in two candidates passes.
         if value[0].isalpha() and all(any(c in kind for c in value) for kind in _KINDS):
@@ -343,7 +341,7 @@ def parse(text: str) -> Reference | None:
         return Reference(match["name"], match["version"] or "")
     if match := _APP_SERVICE.fullmatch(text):
         inside = match["inside"]
-        parts = {k.strip().lower(): v.strip() for k, _, v in (part.partition("=") for part in inside.split(";"))}
+        parts = {k.strip().lower(): v.strip() for k, _equals, v in (part.partition("=") for part in inside.split(";"))}
         if uri := parts.get("secreturi"):
             url = urlsplit(uri)
             kind, name, version = [*[p for p in url.path.split("/") if p], "", "", ""][:3]

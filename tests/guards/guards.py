@@ -75,6 +75,8 @@ def disabled(source: bytes, guard: Guard) -> bytes:
     """
     tree = ast.parse(source)
     scope: ast.AST = tree
+    start: ast.expr | ast.stmt
+    end: ast.expr | ast.stmt
     if guard.function:
         named = [node for name, node in functions(tree) if name == guard.function]
         if len(named) != 1:

@@ -114,7 +114,7 @@ def test_what_was_recorded_after_success_needs_nothing(services, inputs, config)
     containers = {service: [container(service, config_hash=service)] for service in services}
     record = Record(
         inputs,
-        {path: now for path, (now, _) in config.items()},
+        {path: now for path, (now, _services) in config.items()},
         {service: {"config_hash": service, "image": "i:1"} for service in services},
     )
     assert decide(services, containers, inputs, config, Record.from_json(record.as_json())) == []

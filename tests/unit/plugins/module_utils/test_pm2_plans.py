@@ -53,7 +53,7 @@ def running(want: dict[str, t.Any], number: int = 0, **fields: t.Any) -> Instanc
 
 
 def everything(wants: list[dict[str, t.Any]]) -> list[Instance]:
-    rows = [w for w in wants for _ in range(w["instances"])]
+    rows = [w for w in wants for _instance in range(w["instances"])]
     return [running(w, number) for number, w in enumerate(rows)]
 
 
@@ -242,7 +242,7 @@ def simulate(actions: Actions, wants: list[dict[str, t.Any]], found: list[Instan
     number = 100
     for name in actions.start:
         assert not any(i.name == name for i in now), "pm2 start of what runs would restart it"
-        for _ in range(by_name[name]["instances"]):
+        for _instance in range(by_name[name]["instances"]):
             number += 1
             now.append(running(by_name[name], number, release=release))
     for name in actions.reload:

@@ -167,7 +167,7 @@ def test_a_missed_reload_is_noticed(wanted: t.Any, row: Setting, missed: bool) -
 @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 10**6)))
 def test_applying_and_comparing_again_changes_nothing(wanted: dict[str, int]) -> None:
     present = {name: setting(name, configured="1", boot="1", lowest="0") for name in "abc"}
-    changes, _ = compare_settings(wanted, present)
+    changes, _unknown = compare_settings(wanted, present)
     for change in changes:
         name = change.setting.name
         present[name] = setting(name, configured=render(change.wanted), setting=str(change.wanted), lowest="0")

@@ -69,12 +69,12 @@ class FakePm2:
         entries = {e["name"]: e for e in json.loads(Path(daemon.application["ecosystem"]).read_text())["apps"]}
         if verb == "scale":
             keep = [r for r in self.rows if r["name"] == rest[0]][: int(rest[1])]
-            more = [self.spawn(entries[rest[0]]) for _ in range(int(rest[1]) - len(keep))]
+            more = [self.spawn(entries[rest[0]]) for _instance in range(int(rest[1]) - len(keep))]
             self.rows = [r for r in self.rows if r["name"] != rest[0]] + keep + more
             return ""
         names = rest[rest.index("--only") + 1].split(",")
         if verb == "start":
-            self.rows += [self.spawn(entries[n]) for n in names for _ in range(entries[n]["instances"])]
+            self.rows += [self.spawn(entries[n]) for n in names for _instance in range(entries[n]["instances"])]
         else:
             self.rows = [self.spawn(entries[r["name"]], r) if r["name"] in names else r for r in self.rows]
         return ""

@@ -90,7 +90,7 @@ class Server:
 @pytest.mark.parametrize("superuser", [True, False])
 def test_create_again_change_again(superuser: bool) -> None:
     server = Server(superuser)
-    predicted, _ = server(check=True)
+    predicted, _made = server(check=True)
     assert predicted["changed"]
     assert server.statements == []
     first, text = server()

@@ -38,7 +38,7 @@ def test_processes_that_ask_together_make_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)
     log = tmp_path / "log"
-    workers = [context.Process(target=make, args=(tmp_path / "cache", log, barrier)) for _ in range(4)]
+    workers = [context.Process(target=make, args=(tmp_path / "cache", log, barrier)) for _worker in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

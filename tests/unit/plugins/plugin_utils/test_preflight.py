@@ -179,8 +179,8 @@ def test_an_unknown_name_below_our_prefixes_is_told() -> None:
 
 
 def test_common_prefixes_are_problems_only_when_a_known_name_is_near() -> None:
-    assert [level for level, _ in names("host_color")] == ["warning"]
-    assert [level for level, _ in names("host_pakages")] == ["error"]
+    assert [level for level, _text in names("host_color")] == ["warning"]
+    assert [level for level, _text in names("host_pakages")] == ["error"]
 
 
 def test_names_of_others_are_left_alone() -> None:
