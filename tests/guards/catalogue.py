@@ -94,7 +94,7 @@ OPTIONS = _guards(
     (
         "a port that cannot be",
         "_check_value",
-        "0 < int(value) < 65536",
+        "0 < DEFAULT_TYPE_VALIDATORS['int'](value) < 65536",
         "True",
         "test_a_value_that_does_not_fit_is_told_in_a_sentence",
     ),
@@ -1329,6 +1329,34 @@ CONTENTS = _guards(
         "stamp.unlink(missing_ok=True)",
         "None",
         "test_what_could_not_be_put_to_use_is_applied_again_even_when_it_was_taken_back_by_hand",
+    ),
+    (
+        "a file that is not as expected",
+        "work",
+        "have is not None and have.get('content') != file['content']",
+        "False",
+        "test_what_is_not_as_expected_stops_everything",
+    ),
+    (
+        "something in the place of a link",
+        "Directory.compare",
+        "have is not None and have['type'] != 'link'",
+        "False",
+        "test_a_link_does_not_replace_a_directory",
+    ),
+    (
+        "a secret outside the directories",
+        "work",
+        "any(lies_in(path, directory) for directory in paths)",
+        "True",
+        "test_a_secret_without_its_directory_is_refused",
+    ),
+    (
+        "no secret in a diff",
+        "without_secrets",
+        "change.key not in secrets",
+        "True",
+        "test_a_secret_is_written_and_never_shown",
     ),
 )
 
