@@ -96,7 +96,7 @@ options:
         description: What it must hold.
         type: str
         required: true
-      message:
+      explanation:
         description: What to tell the operator when it holds something else.
         type: str
         required: true
@@ -218,7 +218,7 @@ DIRECTORY = {
 EXPECTED = {
     "path": {"type": "path", "required": True},
     "content": {"type": "str", "required": True},
-    "message": {"type": "str", "required": True},
+    "explanation": {"type": "str", "required": True},
 }
 # What systemd calls a unit that starts, or needs no enabling, at boot.
 ENABLED = ("enabled", "enabled-runtime", "alias", "static", "indirect", "generated", "linked")
@@ -382,7 +382,8 @@ def put(path: Path, item: Item | None) -> None:
         return
     # Under a temporary name first, so that a reader never sees half a file.
     if item["type"] == "link":
-        temporary = Path(tempfile.mktemp(prefix=f".{path.name}.", dir=path.parent))  # noqa: S306 (a link has no mkstemp)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
         temporary.symlink_to(item["target"])
     else:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -440,7 +441,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     for file in params["expected"]:
         have = present(Path(file["path"]))
         if have is not None and have.get("content") != file["content"]:
-            raise Refused(file["message"])
+            raise Refused(file["explanation"])
     directories = [Directory.declared(directory, params["secrets"]) for directory in params["directories"]]
     paths = [directory["path"] for directory in params["directories"]]
     if stray := [path for path in params["secrets"] if not any(lies_in(path, directory) for directory in paths)]:

@@ -231,7 +231,7 @@ def test_what_is_not_as_expected_stops_everything(tmp_path: Path) -> None:
     version = tmp_path / "PG_VERSION"
     options: dict[str, t.Any] = {
         "directories": [{"path": str(tmp_path), "files": {"new": "x"}}],
-        "expected": [{"path": str(version), "content": "17\n", "message": "set it back"}],
+        "expected": [{"path": str(version), "content": "17\n", "explanation": "set it back"}],
     }
     version.write_text("16\n")
     assert call(**options)["msg"] == "set it back"
