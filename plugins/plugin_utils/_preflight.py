@@ -133,7 +133,11 @@ def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any) -> list[
         return [wrong(label, describe(value, secret), f"one of {', '.join(map(str, choices))}", step)]
     if kind == "dict" and option.get("options"):
         return check_options(option["options"], DEFAULT_TYPE_VALIDATORS["dict"](value), label)
-    if kind == "int" and re.search(r"(^|[_.])(port|listen)$", label) and not 0 < DEFAULT_TYPE_VALIDATORS["int"](value) < 65536:
+    if (
+        kind == "int"
+        and re.search(r"(^|[_.])(port|listen)$", label)
+        and not 0 < DEFAULT_TYPE_VALIDATORS["int"](value) < 65536
+    ):
         return [wrong(label, describe(value, secret), "a port from 1 to 65535")]
     return []
 
