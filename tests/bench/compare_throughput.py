@@ -89,13 +89,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     host = Host(arguments.vm)
-    subprocess.run(["docker", "cp", str(HERE / "throughput.py"), f"{host.name}:/tmp/throughput.py"], check=True)
+    subprocess.run(["docker", "cp", str(HERE / "throughput.py"), f"{host.name}:/root/throughput.py"], check=True)
     make_sample(host)
     try:
         host.run(f"docker start {SAMPLE} >/dev/null")
         host.await_serving(SAMPLE_PORT)
         result = host.run(
-            f"/opt/durable-temporal/venv/bin/python /tmp/throughput.py --address 127.0.0.1:7233 --address 127.0.0.1:{SAMPLE_PORT}"
+            f"/opt/durable-temporal/venv/bin/python /root/throughput.py --address 127.0.0.1:7233 --address 127.0.0.1:{SAMPLE_PORT}"
             f" --create-namespace --workflows {arguments.workflows} --rounds {arguments.rounds}",
             timeout=1800,
         )
