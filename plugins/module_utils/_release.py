@@ -35,18 +35,47 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PARTIAL = ".partial"
-NEEDED = ("package.json", "package-lock.json", "dist/")
-NPM_OPTIONS = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
-# The dependencies of a Temporal worker unpack to about 280 MB; with less free space npm fails half-way.
-SPARE_MB = 300
+# Of ``REVISION``, what the dependencies were installed from and with.
+FACTS = ("lock_digest", "node", "python")
+# What an artifact holds at its root, by how its dependencies are installed (see ``_dependencies``).
+NEEDED: dict[str, tuple[str, ...]] = {
+    "npm": ("package.json", "package-lock.json", "dist/"),
+    "wheels": ("requirements.lock", "wheels/"),
+    "none": (),
+}
 
 
 class ReleaseError(Exception):
     """Why a release cannot be installed or made live; the text is for the operator."""
+
+
+class Dependencies(t.Protocol):
+    """How the dependencies of a release are installed. The kinds are in ``_dependencies``."""
+
+    @property
+    def kind(self) -> str:
+        """A key of :data:`NEEDED`."""
+
+    @property
+    def spare_mb(self) -> int:
+        """Room that is needed besides the unpacked artifact."""
+
+    @property
+    def shared(self) -> str:
+        """The directory that a kept release with the same facts lends by hard links; empty when it cannot."""
+
+    def facts(self, account: Account, place: Path) -> dict[str, str]:
+        """What the installed dependencies depend on, for ``REVISION``: digest of the lock, version of the runtime."""
+
+    def install(self, account: Account, place: Path, final: Path, cache: Path) -> None:
+        """Install them in ``place``, which is renamed to ``final`` when everything is done.
+
+        :raises ReleaseError: why that failed.
+        """
 
 
 @dataclass(frozen=True)
@@ -55,9 +84,9 @@ class Release:
 
     id: str
     digest: str = ""
-    lock_digest: str = ""
-    node: str = ""
     bad: str = ""
+    # What its dependencies were installed from and with; nothing else of a release is compared with another.
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,9 +218,10 @@ def check_link(path: str, target: str) -> None:
         )
 
 
-def check_members(members: t.Sequence[tarfile.TarInfo]) -> None:
+def check_members(members: t.Sequence[tarfile.TarInfo], kind: str = "npm") -> None:
     """Check that an archive holds a release, and nothing that writes elsewhere.
 
+    :param kind: how its dependencies are installed, a key of :data:`NEEDED`.
     :raises ReleaseError: what is missing or unsafe.
     """
     paths: dict[str, tarfile.TarInfo] = {}
@@ -213,21 +243,24 @@ def check_members(members: t.Sequence[tarfile.TarInfo]) -> None:
             raise ReleaseError(
                 f"its member {path!r} would be written through the link {through[0]!r}. Pack the file itself instead."
             )
+    needed = NEEDED[kind]
     present = {
         n
-        for n in NEEDED
+        for n in needed
         if (any(p.startswith(n) for p in paths) if n.endswith("/") else n in paths and paths[n].isreg())
     }
-    if missing := [n for n in NEEDED if n not in present]:
+    if missing := [n for n in needed if n not in present]:
         hint = ""
-        if nested := sorted({p.split("/", 1)[0] for p in paths if p.endswith("/package.json") and p.count("/") == 1}):
+        if nested := sorted({p.split("/", 1)[0] for p in paths if p.endswith(f"/{needed[0]}") and p.count("/") == 1}):
             hint = f" They lie below {nested[0]}/: pack from inside it (tar -C {nested[0]} -czf FILE .)."
         raise ReleaseError(
-            f"it has no {' and no '.join(missing)}; a release is a .tar.gz with {', '.join(NEEDED)} at its root.{hint}"
+            f"it has no {' and no '.join(missing)}; a release is a .tar.gz with {', '.join(needed)} at its root.{hint}"
         )
+    if not any(member.isreg() for member in paths.values()):
+        raise ReleaseError("it holds no file.")
 
 
-def check_archive(path: str | Path) -> int:
+def check_archive(path: str | Path, kind: str = "npm") -> int:
     """Check that a file is a release that can be unpacked. Returns the unpacked size in bytes.
 
     :raises ReleaseError: why not.
@@ -235,7 +268,7 @@ def check_archive(path: str | Path) -> int:
     try:
         with tarfile.open(path, "r:*") as archive:
             members = archive.getmembers()
-            check_members(members)
+            check_members(members, kind)
             return sum(m.size for m in members)
     except ReleaseError as error:
         raise ReleaseError(f"the artifact {path} cannot be used: {error}") from None
@@ -395,9 +428,8 @@ class Store:
         return Release(
             id=name,
             digest=str(data.get("digest", "")),
-            lock_digest=str(data.get("lock_digest", "")),
-            node=str(data.get("node", "")),
             bad=str(bad.get("reason", "rejected")) if isinstance(bad, dict) else "",
+            facts=tuple((k, str(data[k])) for k in FACTS if k in data),
         )
 
     def entries(self) -> list[dict[str, t.Any]]:
@@ -435,31 +467,31 @@ class Store:
             shutil.rmtree(self.releases / name)
 
     def install(
-        self, release: Release, artifact: str, account: Account, revision: t.Mapping[str, t.Any], npm: Npm
+        self,
+        release: Release,
+        artifact: str,
+        account: Account,
+        revision: t.Mapping[str, t.Any],
+        dependencies: Dependencies,
     ) -> Release:
         """Unpack an artifact, install its dependencies and put it at its final name; nothing is left of it on failure.
 
         :raises ReleaseError: why it cannot be installed.
         """
-        size = check_archive(artifact)
-        self._check_space(size)
+        size = check_archive(artifact, dependencies.kind)
+        self._check_space(size, dependencies.spare_mb)
         place = self.releases / (release.id + PARTIAL)
         try:
             place.mkdir(mode=0o755)
-            unpack(artifact, place)
-            lock_digest = file_digest(place / "package-lock.json")
+            unpack(artifact, place, dependencies.kind)
             for path in (place, *place.rglob("*")):
                 os.chown(path, account.uid, account.gid, follow_symlinks=False)
-            done = replace(release, lock_digest=lock_digest, node=npm.node_version(account))
-            twin = next(
-                (r for r in reversed(self.read().releases) if (r.lock_digest, r.node) == (lock_digest, done.node)), None
-            )
-            if twin is None or not self._reuse(self.releases / twin.id / "node_modules", place / "node_modules"):
-                npm.install(account, place, self.root / ".cache")
-            _write_json(
-                place / "REVISION",
-                {**revision, "id": release.id, "digest": release.digest, "lock_digest": lock_digest, "node": done.node},
-            )
+            facts = dependencies.facts(account, place)
+            done = replace(release, facts=tuple((k, facts[k]) for k in FACTS if k in facts))
+            if not self._borrow(done, dependencies.shared, place):
+                dependencies.install(account, place, self.releases / release.id, self.root / ".cache")
+            own = {"id": release.id, "digest": release.digest, "dependencies": dependencies.kind, **facts}
+            _write_json(place / "REVISION", {**revision, **own})
             place.rename(self.releases / release.id)
         except OSError as error:
             raise ReleaseError(
@@ -469,23 +501,23 @@ class Store:
             shutil.rmtree(place, ignore_errors=True)
         return done
 
-    def _check_space(self, size: int) -> None:
+    def _check_space(self, size: int, spare_mb: int) -> None:
         free = shutil.disk_usage(self.releases).free
-        needed = size + SPARE_MB * 1024 * 1024
+        needed = size + spare_mb * 1024 * 1024
         if free < needed:
             raise ReleaseError(
                 f"{self.releases} has {free >> 20} MB free, expected at least {needed >> 20} MB for a release "
                 "and its dependencies. Free some space, or lower keep_releases."
             )
 
-    @staticmethod
-    def _reuse(source: Path, destination: Path) -> bool:
-        """Share the files of an identical set of dependencies. False when that cannot be done (another file system)."""
-        if not source.is_dir():
+    def _borrow(self, release: Release, shared: str, place: Path) -> bool:
+        """Share the files of an identical set of dependencies. False when there is none, or on another file system."""
+        twin = next((r for r in reversed(self.read().releases) if r.facts == release.facts), None)
+        if not shared or twin is None or not (source := self.releases / twin.id / shared).is_dir():
             return False
-        result = subprocess.run(["cp", "-al", str(source), str(destination)], check=False, capture_output=True)
+        result = subprocess.run(["cp", "-al", str(source), str(place / shared)], check=False, capture_output=True)
         if result.returncode != 0:
-            shutil.rmtree(destination, ignore_errors=True)
+            shutil.rmtree(place / shared, ignore_errors=True)
         return result.returncode == 0
 
     def switch(self, target: str) -> None:
@@ -527,7 +559,7 @@ def _write_json(path: Path, data: t.Mapping[str, t.Any]) -> None:
     Path(file.name).replace(path)
 
 
-def unpack(artifact: str | Path, place: Path) -> None:
+def unpack(artifact: str | Path, place: Path, kind: str = "npm") -> None:
     """Unpack a checked artifact, without owners and set-id bits.
 
     Files first and links last, so that nothing is written through a link.
@@ -537,7 +569,7 @@ def unpack(artifact: str | Path, place: Path) -> None:
     try:
         with tarfile.open(artifact, "r:*") as archive:
             members = archive.getmembers()
-            check_members(members)
+            check_members(members, kind)
             for member in members:
                 path = place / member_path(member.name)
                 if member.isdir():
@@ -557,50 +589,3 @@ def unpack(artifact: str | Path, place: Path) -> None:
                     path.symlink_to(member.linkname)
     except (tarfile.TarError, EOFError, KeyError) as error:
         raise ReleaseError(f"the artifact {artifact} cannot be unpacked: {error}. Build it again.") from None
-
-
-@dataclass(frozen=True)
-class Npm:
-    """npm on this host, with what it needs to reach a registry."""
-
-    executable: str
-    environment: t.Mapping[str, str]
-
-    def node_version(self, account: Account) -> str:
-        """:raises ReleaseError: there is no Node.js."""
-        try:
-            result = run_as(account, ["node", "--version"], {}, timeout_seconds=30)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ReleaseError(f"Node.js cannot be run: {error}. Run site.yml first; it installs Node.js.") from None
-        if result.returncode != 0:
-            raise ReleaseError(f"Node.js cannot be run: {result.stderr.strip()}.")
-        return result.stdout.strip()
-
-    def install(self, account: Account, place: Path, cache: Path) -> None:
-        """Install the dependencies of the lock file as the application's user.
-
-        :raises ReleaseError: npm failed; with the end of what it said.
-        """
-        for directory in (cache, cache / "npm"):
-            directory.mkdir(exist_ok=True)
-            os.chown(directory, account.uid, account.gid)
-        argv = [self.executable, *NPM_OPTIONS, "--cache", str(cache / "npm"), "--loglevel", "warn"]
-        environment = {"HOME": str(cache), "NODE_ENV": "production", **self.environment}
-        try:
-            result = run_as(account, argv, environment, directory=str(place), timeout_seconds=900)
-        except subprocess.TimeoutExpired:
-            raise ReleaseError(
-                f"npm ci did not end within 15 minutes in {place}. Is the package registry reachable?"
-            ) from None
-        except OSError as error:
-            raise ReleaseError(f"npm cannot be run: {error}. Run site.yml first; it installs npm.") from None
-        if result.returncode != 0:
-            lines = [
-                line
-                for line in (result.stderr or result.stdout).splitlines()
-                if "A complete log of this run" not in line
-            ]
-            raise ReleaseError(
-                "npm ci failed: "
-                + " | ".join(line.removeprefix("npm ").strip() for line in lines[-12:] if line.strip())
-            )

@@ -17,8 +17,7 @@ description:
   - Artifacts are files of the controller, unless O(remote_src) is set. They are checked there (digest, contents) before
     anything is transferred, and only what is missing on the host is transferred.
   - Every change is a line of JSON in C(shared/deploys.log). Each application has a lock while something changes.
-  - Dependencies are installed by C(npm ci) as the application's user, from the lock file, without install scripts. A
-    kept release with the same lock file lends its C(node_modules) by hard links.
+  - Dependencies are installed as the application's user, in the way that O(applications[].dependencies) names.
   - Certificates, proxies and npm's own settings are taken from the task's C(environment).
 author:
   - The durable.temporal contributors (@durable-temporal)
@@ -47,9 +46,20 @@ options:
         type: str
       artifact:
         description:
-          - The release as a C(.tar.gz) with C(package.json), C(package-lock.json) and C(dist/) at its root.
+          - The release as a C(.tar.gz). What it holds at its root depends on O(applications[].dependencies).
           - When unset, nothing is installed for this application.
         type: path
+      dependencies:
+        description:
+          - V(npm) is for Node.js. The artifact has C(package.json), C(package-lock.json) and C(dist/); C(npm ci) installs
+            from the lock file, without install scripts. A kept release with the same lock file lends its
+            C(node_modules) by hard links.
+          - V(wheels) is for Python. The artifact has C(requirements.lock), which names versions and digests, and all of
+            these wheels in C(wheels/). Each release gets a virtual environment C(venv) of them; nothing is fetched.
+          - V(none) is for what runs as it is.
+        type: str
+        choices: [npm, wheels, none]
+        default: npm
       sha256:
         description: Digest that O(applications[].artifact) must have, in hexadecimal. Checked on controller and host.
         type: str
@@ -175,10 +185,12 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._dependencies import Nothing, Npm, Wheels
 from ansible_collections.durable.temporal.plugins.module_utils._plan import compare
 from ansible_collections.durable.temporal.plugins.module_utils._release import (
     ID,
-    Npm,
+    NEEDED,
+    Dependencies,
     Release,
     ReleaseError,
     State,
@@ -200,6 +212,7 @@ APPLICATION: dict[str, t.Any] = {
     "user": {"type": "str"},
     "group": {"type": "str"},
     "artifact": {"type": "path"},
+    "dependencies": {"type": "str", "choices": list(NEEDED), "default": "npm"},
     "sha256": {"type": "str"},
     "release": {"type": "str"},
     "source": {"type": "str"},
@@ -280,7 +293,7 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
         found = before.by_digest(digest)
         if found is None:
             if wanted["artifact"]:
-                check_archive(wanted["artifact"])
+                check_archive(wanted["artifact"], wanted["dependencies"])
             step.missing = not wanted["artifact"]
             found = step.install = Release(release_id(now, digest), digest)
             step.after = after_install(step.after, found)
@@ -293,7 +306,7 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
     return step
 
 
-def act(step: Step, target: str, by: str, reason: str, npm: Npm) -> None:
+def act(step: Step, target: str, by: str, reason: str, kinds: t.Mapping[str, Dependencies]) -> None:
     """Do what a step says. The caller holds the lock."""
     wanted, store, name = step.wanted, step.store, step.wanted["name"]
     note = {"application": name, "by": by, **({"reason": reason} if reason else {})}
@@ -306,7 +319,7 @@ def act(step: Step, target: str, by: str, reason: str, npm: Npm) -> None:
             "installed_by": by,
             "source": wanted["source"] or "",
         }
-        store.install(step.install, wanted["artifact"], account, revision, npm)
+        store.install(step.install, wanted["artifact"], account, revision, kinds[wanted["dependencies"]])
         store.append(
             action="install", release=step.install.id, digest=step.install.digest, source=wanted["source"] or "", **note
         )
@@ -334,7 +347,7 @@ def check_needs(wanted: dict[str, t.Any], step: Step) -> None:
         raise ReleaseError(f"{error.args[0]}. Run site.yml first; it makes the users of the applications.") from None
 
 
-def work(step: Step, target: str, by: str, reason: str, npm: Npm) -> Step:
+def work(step: Step, target: str, by: str, reason: str, kinds: t.Mapping[str, Dependencies]) -> Step:
     """Do what was found to differ.
 
     :raises ReleaseError: why that is impossible.
@@ -348,7 +361,7 @@ def work(step: Step, target: str, by: str, reason: str, npm: Npm) -> Step:
         # Another run may have finished between the first look and the lock.
         step = look(wanted, target, reason, datetime.datetime.now(datetime.timezone.utc))
         step.warnings = lock.warnings
-        act(step, target, by, reason, npm)
+        act(step, target, by, reason, kinds)
         step.after, step.done = step.store.read(), True
     return step
 
@@ -366,7 +379,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     by = module.params["by"] or f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
-    npm = Npm(module.params["npm"], passed_on(os.environ))
+    installers = (Npm(module.params["npm"], passed_on(os.environ)), Wheels(), Nothing())
+    kinds: dict[str, Dependencies] = {installer.kind: installer for installer in installers}
     # The reason is one line: the whole story is in the output of the run.
     state, reason = module.params["state"], module.params["reason"].partition("\n")[0]
     steps: list[Step] = []
@@ -385,7 +399,7 @@ def main() -> None:
         if not module.check_mode:
             for number, wanted in enumerate(module.params["applications"]):
                 name = wanted["name"]
-                steps[number] = work(steps[number], state, by, reason, npm)
+                steps[number] = work(steps[number], state, by, reason, kinds)
     except ReleaseError as error:
         module.fail_json(msg=f"{socket.gethostname()}: {name}: {error}", **result([s for s in steps if s.done]))
     for step in steps:

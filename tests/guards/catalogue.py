@@ -777,7 +777,13 @@ RELEASES = _guards(
         "True",
         "test_a_bad_archive_is_refused_by_name",
     ),
-    ("archives are judged", "check_archive", "check_members(members)", "None", "test_a_bad_archive_is_refused_by_name"),
+    (
+        "archives are judged",
+        "check_archive",
+        "check_members(members, kind)",
+        "None",
+        "test_a_bad_archive_is_refused_by_name",
+    ),
     (
         "a damaged archive",
         "check_archive",
@@ -788,7 +794,7 @@ RELEASES = _guards(
     (
         "archives are judged once more when unpacked",
         "unpack",
-        "check_members(members)",
+        "check_members(members, kind)",
         "None",
         "test_unpacking_judges_the_archive_that_it_reads",
     ),
@@ -835,7 +841,13 @@ RELEASES = _guards(
         "False",
         "test_too_little_space_is_said_before_npm_runs_into_it",
     ),
-    ("npm that fails", "Npm.install", "result.returncode != 0", "False", "test_a_failed_installation_leaves_nothing"),
+    (
+        "an archive without a file",
+        "check_members",
+        "any(member.isreg() for member in paths.values())",
+        "True",
+        "test_what_an_archive_holds_depends_on_its_kind",
+    ),
     (
         "nothing is left of a failed installation",
         "Store.install",
@@ -862,6 +874,32 @@ RELEASES = _guards(
 
 DEPLOYING = [
     *_guards(
+        "dependencies of a release",
+        "module_utils/_dependencies.py",
+        "module_utils/test_release_store.py module_utils/test_dependencies.py",
+        (
+            "npm that fails",
+            "Npm.install",
+            "result.returncode != 0",
+            "False",
+            "test_a_failed_installation_leaves_nothing",
+        ),
+        (
+            "pip that fails",
+            "Wheels._run",
+            "result.returncode != 0",
+            "False",
+            "test_a_wheel_that_is_not_the_locked_one_is_refused",
+        ),
+        (
+            "digests of wheels",
+            "",
+            "'--require-hashes'",
+            "'--no-input'",
+            "test_a_wheel_that_is_not_the_locked_one_is_refused",
+        ),
+    ),
+    *_guards(
         "releases, on a host",
         "modules/release.py",
         "modules/test_release.py",
@@ -875,7 +913,7 @@ DEPLOYING = [
         (
             "the archive is judged before anything",
             "look",
-            "check_archive(wanted['artifact'])",
+            "check_archive(wanted['artifact'], wanted['dependencies'])",
             "None",
             "test_check_mode_finds_an_artifact_that_cannot_be_used",
         ),
@@ -908,7 +946,7 @@ DEPLOYING = [
         (
             "the archive is judged before it is sent",
             "ActionModule.run",
-            "check_archive(files[name][0])",
+            "check_archive(files[name][0], kinds[name])",
             "None",
             "test_an_artifact_without_a_lock_file_is_not_sent",
         ),

@@ -13,9 +13,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.durable.temporal.plugins.module_utils._dependencies import Npm
 from ansible_collections.durable.temporal.plugins.module_utils._release import (
     Lock,
-    Npm,
     Release,
     ReleaseError,
     State,

@@ -16,7 +16,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.durable.temporal.plugins.action.release import deployer
-from ansible_collections.durable.temporal.plugins.module_utils._release import Npm
+from ansible_collections.durable.temporal.plugins.module_utils._dependencies import Npm
 from ansible_collections.durable.temporal.plugins.modules import release
 
 Json = dict[str, t.Any]

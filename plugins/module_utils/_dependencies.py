@@ -1,0 +1,142 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the dependencies of a release get onto a host: one strategy a kind.
+
+Private to this collection. What an archive of each kind must hold is in ``_release.NEEDED``, because the controller
+checks that too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ansible_collections.durable.temporal.plugins.module_utils._release import ReleaseError, file_digest
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
+
+NPM_OPTIONS = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
+# The index of packages is not asked, and a wheel that is not exactly the locked one is refused.
+PIP_OPTIONS = ("--no-index", "--no-deps", "--require-hashes", "--find-links", "wheels", "-r", "requirements.lock")
+
+
+def _said(result: subprocess.CompletedProcess[str]) -> str:
+    """The end of what a program that failed said, in one line."""
+    lines = [line.strip() for line in (result.stderr or result.stdout).splitlines()]
+    return " | ".join(line for line in lines[-12:] if line)
+
+
+@dataclass(frozen=True)
+class Npm:
+    """npm on this host, with what it needs to reach a registry."""
+
+    executable: str = "npm"
+    environment: t.Mapping[str, str] = field(default_factory=dict)
+    kind: str = "npm"
+    # The dependencies of a Temporal worker unpack to about 280 MB; with less free space npm fails half-way.
+    spare_mb: int = 300
+    shared: str = "node_modules"
+
+    def facts(self, account: Account, place: Path) -> dict[str, str]:
+        return {"lock_digest": file_digest(place / "package-lock.json"), "node": self.node_version(account)}
+
+    def node_version(self, account: Account) -> str:
+        """:raises ReleaseError: there is no Node.js."""
+        try:
+            result = run_as(account, ["node", "--version"], {}, timeout_seconds=30)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ReleaseError(f"Node.js cannot be run: {error}. Run site.yml first; it installs Node.js.") from None
+        if result.returncode != 0:
+            raise ReleaseError(f"Node.js cannot be run: {result.stderr.strip()}.")
+        return result.stdout.strip()
+
+    def install(self, account: Account, place: Path, final: Path, cache: Path) -> None:
+        """Install the dependencies of the lock file as the application's user.
+
+        :raises ReleaseError: npm failed; with the end of what it said.
+        """
+        for directory in (cache, cache / "npm"):
+            directory.mkdir(exist_ok=True)
+            os.chown(directory, account.uid, account.gid)
+        argv = [self.executable, *NPM_OPTIONS, "--cache", str(cache / "npm"), "--loglevel", "warn"]
+        environment = {"HOME": str(cache), "NODE_ENV": "production", **self.environment}
+        try:
+            result = run_as(account, argv, environment, directory=str(place), timeout_seconds=900)
+        except subprocess.TimeoutExpired:
+            raise ReleaseError(
+                f"npm ci did not end within 15 minutes in {place}. Is the package registry reachable?"
+            ) from None
+        except OSError as error:
+            raise ReleaseError(f"npm cannot be run: {error}. Run site.yml first; it installs npm.") from None
+        if result.returncode != 0:
+            lines = [
+                line
+                for line in (result.stderr or result.stdout).splitlines()
+                if "A complete log of this run" not in line
+            ]
+            raise ReleaseError(
+                "npm ci failed: "
+                + " | ".join(line.removeprefix("npm ").strip() for line in lines[-12:] if line.strip())
+            )
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """A virtual environment in the release, made of wheels that the release brings. Nothing is fetched."""
+
+    python: str = "python3"
+    kind: str = "wheels"
+    # Wheels with native code unpack to about four times their size; those of a Temporal worker are 15 MB.
+    spare_mb: int = 150
+    # Virtual environments hold absolute paths, and making one takes seconds: each release has its own.
+    shared: str = ""
+
+    def facts(self, account: Account, place: Path) -> dict[str, str]:
+        return {"lock_digest": file_digest(place / "requirements.lock"), "python": self._version(account)}
+
+    def _version(self, account: Account) -> str:
+        """:raises ReleaseError: there is no Python."""
+        return self._run(account, [self.python, "--version"], "/", "Python cannot be run").removeprefix("Python ")
+
+    def install(self, account: Account, place: Path, final: Path, cache: Path) -> None:
+        """Make the virtual environment as the application's user.
+
+        :raises ReleaseError: it cannot be made, or a wheel is missing or is not the locked one.
+        """
+        self._run(account, [self.python, "-m", "venv", "venv"], str(place), "python3 -m venv failed")
+        pip = ["venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        self._run(account, [*pip, *PIP_OPTIONS], str(place), "pip install failed")
+        # It is made at the place where the release is prepared; its scripts name the interpreter by its full path.
+        for path in (place / "venv/pyvenv.cfg", *(place / "venv/bin").iterdir()):
+            if path.is_file() and not path.is_symlink() and (content := path.read_bytes()).count(bytes(place)):
+                path.write_bytes(content.replace(bytes(place), bytes(final)))
+
+    @staticmethod
+    def _run(account: Account, argv: list[str], directory: str, failed: str) -> str:
+        environment = {"HOME": directory, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
+        try:
+            result = run_as(account, argv, environment, directory=directory, timeout_seconds=600)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ReleaseError(f"{failed}: {error}. Run site.yml first; it installs Python.") from None
+        if result.returncode != 0:
+            hint = " Run site.yml first; it installs python3-venv." if "ensurepip" in result.stdout else ""
+            raise ReleaseError(f"{failed}: {_said(result)}{hint}")
+        return result.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A release that runs as it is, such as a Go program."""
+
+    kind: str = "none"
+    spare_mb: int = 50
+    shared: str = ""
+
+    def facts(self, account: Account, place: Path) -> dict[str, str]:
+        return {}
+
+    def install(self, account: Account, place: Path, final: Path, cache: Path) -> None:
+        pass
