@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
@@ -21,6 +21,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_cache i
     Cache,
     default_cache,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_npm import NpmPackage
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_sources import COMPONENTS
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifacts import (
     Binary,
@@ -32,7 +33,8 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive im
 
 MODULE: t.Final = "durable.temporal.artifacts"
 # What each wanted thing must be; ``None`` for an image is content with whatever the registry has.
-Identities = dict[Binary | WantedImage, str | None]
+Wanted = Binary | WantedImage | NpmPackage
+Identities = dict[Wanted, str | None]
 _SPEC: t.Final = {key: value for key, value in ARGUMENT_SPEC.items() if key != "target"}
 
 
@@ -56,13 +58,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _bring(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         binaries = [Binary(**item) for item in options["binaries"]]
         images = [_image(item) for item in options["images"]]
+        packages = [_package(item) for item in options["npm_packages"]]
         store = self._store(options, variables)
-        store.check(binaries, images)
+        store.check(binaries, images, packages)
 
         asked = {
             "phase": "query",
             "binaries": [binary.dest for binary in binaries],
             "images": [image.reference for image in images],
+            "packages": [
+                {"name": package.name, "dest": package.dest, "links": [link for link, _target in package.links]}
+                for package in packages
+            ],
         }
         found = self._on_host(options, asked, variables)
         if found.get("failed"):
@@ -73,6 +80,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             identities[binary] = store.binary_identity(binary, architecture)
         for image in images:
             identities[image] = store.image_identity(image, architecture)
+        for package in packages:
+            identities[package] = store.package_identity(package)
         plan = compare(identities, found)
         if not plan or self._task.check_mode:
             return report(identities, found, plan)
@@ -100,9 +109,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     member = COMPONENTS[binary.component].image_path
                     program |= {"archive": remote.send(layer.path), "member": member, "sha256": layer.files[member]}
                 programs.append(program)
+            packages = []
+            for package, layer in content.packages.items():
+                sent = {"archive": remote.send(layer.path), "sha256": layer.digest} if layer else {}
+                links = package.link_targets()
+                packages.append(
+                    {"name": package.name, "dest": package.dest, "artifact": due[package], "links": links, **sent}
+                )
             asked = {
                 "phase": "install",
                 "binaries": programs,
+                "packages": packages,
                 "archives": remote.send_images(content.images),
                 "pull": content.pull,
                 "images": {item.reference: identity for item, identity in due.items() if isinstance(item, WantedImage)},
@@ -136,12 +153,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Content:
-    """What is to be sent. A program without a layer is there already and gets another mode only."""
+    """What is to be sent. A program without a layer is there already and gets another mode only; a package, links."""
 
     scratch: Path
     programs: dict[Binary, Layer | None]
     images: list[Image | Path]
     pull: list[str]
+    packages: dict[NpmPackage, Layer | None] = field(default_factory=dict)
 
 
 def obtain(store: Store, due: Identities, found: t.Mapping[str, t.Any], architecture: str) -> Content:
@@ -151,6 +169,9 @@ def obtain(store: Store, due: Identities, found: t.Mapping[str, t.Any], architec
         if isinstance(item, Binary):
             there = (found["binaries"][item.dest] or {}).get("artifact") == identity
             content.programs[item] = None if there else store.binary(item.component, item.version, architecture)
+        elif isinstance(item, NpmPackage):
+            there = (found["packages"][item.dest] or {}).get("artifact") == identity
+            content.packages[item] = None if there else store.package(item)
         elif identity is None:
             content.pull.append(item.reference)
         else:
@@ -207,8 +228,13 @@ def _image(item: dict[str, t.Any]) -> WantedImage:
     return WantedImage(item["component"], item["version"], item["reference"], with_cli)
 
 
-def _key(item: Binary | WantedImage) -> str:
-    return item.dest if isinstance(item, Binary) else item.reference
+def _package(item: dict[str, t.Any]) -> NpmPackage:
+    links = tuple((str(link), str(target)) for link, target in sorted(item["links"].items()))
+    return NpmPackage(item["name"], item["version"], item["dest"], links)
+
+
+def _key(item: Wanted) -> str:
+    return item.reference if isinstance(item, WantedImage) else item.dest
 
 
 def compare(identities: Identities, found: t.Mapping[str, t.Any]) -> Plan:
@@ -221,6 +247,9 @@ def compare(identities: Identities, found: t.Mapping[str, t.Any]) -> Plan:
     for item, identity in identities.items():
         if isinstance(item, Binary):
             plan.add(item.dest, found["binaries"][item.dest], {"artifact": identity, "mode": _octal(item.mode)})
+            continue
+        if isinstance(item, NpmPackage):
+            plan.add(item.dest, found["packages"][item.dest], {"artifact": identity, "links": item.link_targets()})
             continue
         present = found["images"][item.reference]
         before = {"artifact": present["artifact"]} if present else None
@@ -236,15 +265,26 @@ def report(identities: Identities, found: t.Mapping[str, t.Any], plan: Plan) -> 
     changed = {change.key for change in plan}
     binaries: list[dict[str, t.Any]] = []
     images: list[dict[str, t.Any]] = []
+    packages: list[dict[str, t.Any]] = []
     for item, identity in identities.items():
-        common = {"component": item.component, "version": item.version, "changed": _key(item) in changed}
+        common = {"version": item.version, "changed": _key(item) in changed}
+        if isinstance(item, NpmPackage):
+            packages.append({**common, "name": item.name, "dest": item.dest, "artifact": identity})
+            continue
+        common["component"] = item.component
         if isinstance(item, Binary):
             binaries.append({**common, "dest": item.dest, "artifact": identity})
         else:
             present = found["images"][item.reference] or {}
             artifact = identity or present.get("artifact") or ""
             images.append({**common, "reference": item.reference, "artifact": artifact, "id": present.get("id", "")})
-    return {"changed": bool(plan), "diff": plan.as_diff(), "binaries": binaries, "images": images}
+    return {
+        "changed": bool(plan),
+        "diff": plan.as_diff(),
+        "binaries": binaries,
+        "images": images,
+        "npm_packages": packages,
+    }
 
 
 def _octal(mode: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The durable.temporal contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's part of the module packages: has apt install what the module finds missing."""
+"""The controller's part of the module packages: leaves to apt's module what only that can tell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOR_APT = {"install_recommends": False, "cache_valid_time": 3600, "lock_timeout"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Asks what is missing, which is nothing in most runs, and runs apt only then."""
+    """Has the module install what is missing, and runs apt's own for files, patterns and target releases."""
 
     _supports_check_mode = True
     _supports_diff = True
@@ -24,14 +24,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = self._task.args
         result = self._call("durable.temporal.packages", arguments, task_vars)
         unpredictable = result.pop("unpredictable", [])
-        if result.get("failed") or not result["missing"]:
+        if result.get("failed") or not unpredictable:
             return result
         predicted = [name for name in result["missing"] if name not in unpredictable]
         if self._task.check_mode and predicted:
             return result
         options = {name: arguments.get(name, default) for name, default in FOR_APT.items()}
-        done = self._call("ansible.builtin.apt", {"name": result["missing"], "state": "present", **options}, task_vars)
-        return {**done, "missing": result["missing"], "release": result["release"]}
+        done = self._call("ansible.builtin.apt", {"name": unpredictable, "state": "present", **options}, task_vars)
+        changed = bool(predicted) or bool(done.get("changed"))
+        return {**done, "changed": changed, "missing": result["missing"], "release": result["release"]}
 
     def _call(self, module: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         return t.cast(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: artifacts
-short_description: Brings Temporal's programs and container images to a host
+short_description: Brings programs and container images to a host
 version_added: 0.1.0
 description:
   - Sees to it that programs and images of given versions are on the host. Where one is missing, this machine obtains it
@@ -30,10 +30,12 @@ options:
       - V(registry) lets the host pull images; programs come as with V(release).
       - V(debian) builds the PostgreSQL image from Debian's packages, with C(debootstrap) on this machine, without
         root.
+      - V(npm) has the C(npm) on this machine fetch O(npm_packages), with the registry and the certificates of its own
+        settings.
       - Images built here take a shell and time zones from Debian packages, which takes C(apt-get) on this machine.
     type: str
     required: true
-    choices: [go_module, release, archive, registry, debian]
+    choices: [go_module, release, archive, registry, debian, npm]
   directory:
     description:
       - Directory on this machine for O(source=archive).
@@ -103,6 +105,31 @@ options:
           cli_version:
             description: Version of the Temporal CLI in V(admin_tools). The default is the one this collection knows.
             type: str
+  npm_packages:
+    description:
+      - Packages of npm that are to be on the host, each in a directory of its own with all that it depends on. Install
+        scripts are not run. Needs O(source=npm).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the package.
+        type: str
+        required: true
+      version:
+        description: Its version.
+        type: str
+        required: true
+      dest:
+        description:
+          - Directory on the host that belongs to this package alone. Its commands are in C(bin) below it.
+        type: path
+        required: true
+      links:
+        description: Links to be made on the host, such as V(/usr/local/bin/npm), to the path below C(dest) for each.
+        type: dict
+        default: {}
   target:
     description: What the action plugin asks of its part that runs on the host. Not for playbooks.
     type: dict
@@ -142,6 +169,16 @@ EXAMPLES = r"""
       - component: postgres
         version: "17"
         reference: postgres:17
+
+- name: Bring npm without the hundreds of packages that it is in a distribution
+  durable.temporal.artifacts:
+    source: npm
+    npm_packages:
+      - name: npm
+        version: 10.9.9
+        dest: /opt/npm/10.9.9
+        links:
+          /usr/local/bin/npm: bin/npm
 """
 
 RETURN = r"""
@@ -170,6 +207,17 @@ images:
       artifact: server 1.32.2 (release, recipe 1f0c9a3e)
       id: sha256:0f5c1d9c6a1f5b7d9b0f0f8b9f2f6a3c1f5b7d9b0f0f8b9f2f6a3c1f5b7d9b0f
       changed: true
+npm_packages:
+  description: The packages of npm, in the order in which they were asked for.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: npm
+      version: 10.9.9
+      dest: /opt/npm/10.9.9
+      artifact: npm 10.9.9 (npm)
+      changed: true
 """
 
 import contextlib
@@ -177,6 +225,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import tarfile
 import tempfile
 import typing as t
@@ -187,7 +236,7 @@ ARGUMENT_SPEC: t.Final[dict[str, t.Any]] = {
     "source": {
         "type": "str",
         "required": True,
-        "choices": ["go_module", "release", "archive", "registry", "debian"],
+        "choices": ["go_module", "release", "archive", "registry", "debian", "npm"],
     },
     "directory": {"type": "path"},
     "cache": {"type": "path"},
@@ -214,10 +263,22 @@ ARGUMENT_SPEC: t.Final[dict[str, t.Any]] = {
             "build_with": {"type": "dict", "default": {}, "options": {"cli_version": {"type": "str"}}},
         },
     },
+    "npm_packages": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+            "dest": {"type": "path", "required": True},
+            "links": {"type": "dict", "default": {}},
+        },
+    },
     "target": {"type": "dict"},
 }
 
 RECORD: t.Final = "/var/lib/durable-temporal/artifacts.json"
+KINDS: t.Final = ("binaries", "images", "packages")
 LABEL: t.Final = "durable.temporal.artifact"
 _CHUNK: t.Final = 1 << 20
 
@@ -229,13 +290,16 @@ class HostError(Exception):
 
 
 def read_record(path: str = RECORD) -> Record:
-    """What was installed here, ``{"binaries": {path: …}, "images": {reference: …}}``. Unreadable counts as empty."""
+    """What was installed here: ``binaries`` by path, ``images`` by reference, ``packages`` by directory.
+
+    What cannot be read counts as empty.
+    """
     content: t.Any = {}
     with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as handle:
         content = json.load(handle)
     if not isinstance(content, dict):
         content = {}
-    return {kind: value if isinstance(value := content.get(kind), dict) else {} for kind in ("binaries", "images")}
+    return {kind: value if isinstance(value := content.get(kind), dict) else {} for kind in KINDS}
 
 
 def write_record(record: Record, path: str = RECORD) -> None:
@@ -258,12 +322,30 @@ def look_at_binary(path: str, record: Record) -> dict[str, t.Any] | None:
         stat = os.stat(path)
     except OSError:
         return None
-    known = record["binaries"].get(path, {})
-    same = known.get("size") == stat.st_size and known.get("mtime_ns") == stat.st_mtime_ns
     return {
-        "artifact": known.get("artifact") if same else "a file of unknown origin",
+        "artifact": _origin(record["binaries"].get(path, {}), stat),
         "mode": f"{stat.st_mode & 0o7777:04o}",
     }
+
+
+def _origin(known: t.Mapping[str, t.Any], stat: os.stat_result) -> t.Any:
+    same = known.get("size") == stat.st_size and known.get("mtime_ns") == stat.st_mtime_ns
+    return known.get("artifact") if same else "a file of unknown origin"
+
+
+def manifest_of(package: t.Mapping[str, t.Any]) -> str:
+    """The file of a package of npm that stands for all of it."""
+    return os.path.join(package["dest"], "lib", "node_modules", package["name"], "package.json")
+
+
+def look_at_package(package: t.Mapping[str, t.Any], record: Record) -> dict[str, t.Any] | None:
+    """``{"artifact", "links"}`` of a package of npm, or ``None`` when it is not there; missing links are left out."""
+    try:
+        stat = os.stat(manifest_of(package))
+    except OSError:
+        return None
+    links = {path: os.readlink(path) for path in package["links"] if os.path.islink(path)}
+    return {"artifact": _origin(record["packages"].get(package["dest"], {}), stat), "links": links}
 
 
 def parse_images(references: t.Sequence[str], inspected: str, record: Record) -> dict[str, dict[str, t.Any] | None]:
@@ -352,6 +434,72 @@ def install_binary(wanted: t.Mapping[str, t.Any], record: Record) -> None:
     }
 
 
+def install_package(wanted: t.Mapping[str, t.Any], record: Record) -> None:
+    """Put a package of npm in its place, verified, and make its links.
+
+    :param wanted: ``name``, ``dest``, ``artifact``, ``links`` (path to target), and unless only links differ ``archive``
+        (path of a layer on this host) and ``sha256`` (of that file).
+    """
+    dest = wanted["dest"]
+    try:
+        if wanted.get("archive"):
+            _unpack_package(wanted)
+            stat = os.stat(manifest_of(wanted))
+            record["packages"][dest] = {
+                "artifact": wanted["artifact"],
+                "size": stat.st_size,
+                "mtime_ns": stat.st_mtime_ns,
+                "sha256": wanted["sha256"],
+            }
+        for path, target in wanted["links"].items():
+            _link(path, target)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        raise HostError(f"{dest} could not be written ({reason}). Make room or change dest.") from error
+
+
+def _unpack_package(wanted: t.Mapping[str, t.Any]) -> None:
+    dest, digest = wanted["dest"], hashlib.sha256()
+    with open(wanted["archive"], "rb") as packed:
+        while chunk := packed.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != wanted["sha256"]:
+        raise HostError(
+            f"{dest} arrived damaged: SHA-256 {digest.hexdigest()}, expected {wanted['sha256']}. Run again; if it stays, "
+            "empty the cache on the controller."
+        )
+    if os.path.lexists(dest) and not os.path.isdir(dest):
+        raise HostError(f"{dest} is no directory; a package is to be installed there. Remove it, or change dest.")
+    os.umask(0o022)  # tar leaves directories to it
+    parent = os.path.dirname(dest)
+    os.makedirs(parent, exist_ok=True)
+    # Beside its place, so that what is at dest is always whole: the earlier one or this one.
+    work = tempfile.mkdtemp(dir=parent, prefix=f".{os.path.basename(dest)}.")
+    try:
+        fresh = os.path.join(work, "fresh")
+        os.mkdir(fresh)
+        with tarfile.open(wanted["archive"], mode="r:gz") as tar:
+            if hasattr(tarfile, "data_filter"):
+                tar.extractall(fresh, filter="data")
+            else:  # Python before its security releases of 2023; the content is ours, by its digest
+                tar.extractall(fresh)  # noqa: S202
+        if os.path.isdir(dest):
+            os.rename(dest, os.path.join(work, "earlier"))
+        os.rename(fresh, dest)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _link(path: str, target: str) -> None:
+    """Make a link in one step. What is no link stays, because it is not ours."""
+    if os.path.lexists(path) and not os.path.islink(path):
+        raise HostError(f"{path} is not a link; a link to {target} is to be made there. Move it out of the way.")
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    fresh = f"{path}.{os.getpid()}"
+    os.symlink(target, fresh)
+    os.replace(fresh, path)
+
+
 class Docker:
     """The host's engine, through its command line."""
 
@@ -401,6 +549,7 @@ def query(docker: Docker, asked: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "machine": platform.machine(),
         "binaries": {path: look_at_binary(path, record) for path in asked["binaries"]},
         "images": images,
+        "packages": {package["dest"]: look_at_package(package, record) for package in asked["packages"]},
         "docker": trouble,
     }
 
@@ -411,6 +560,8 @@ def install(docker: Docker, asked: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     try:
         for binary in asked["binaries"]:
             install_binary(binary, record)
+        for package in asked["packages"]:
+            install_package(package, record)
         for path in asked["archives"]:
             docker.load(path)
         for reference in asked["pull"]:

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 The durable.temporal contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells which packages are missing. The controller's part (plugins/action/packages.py) has them installed."""
+"""Installs packages that are missing. What only apt's own module can tell is left to the controller's part."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ module: packages
 short_description: Have packages of Debian or Ubuntu installed
 version_added: 0.1.0
 description:
-  - Asks dpkg once for what is installed, and runs M(ansible.builtin.apt) only for what is missing. A run with nothing
-    to install loads no package lists, which makes it several times faster than M(ansible.builtin.apt).
+  - Asks dpkg once for what is installed, and runs C(apt-get) only for what is missing. A run with nothing to install
+    loads no package lists, and one with something loads them once, which is several times faster than
+    M(ansible.builtin.apt).
   - In check mode what is missing is predicted, so that it also works on a host without package lists.
 author:
   - The durable.temporal contributors (@durable-temporal)
@@ -21,12 +22,17 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - Packages, by name, V(name:architecture) or V(name=version). A virtual package counts as installed with any
-        package that provides it. Files, patterns of names and target releases are always left to
+      - Packages, by name, V(name:architecture), V(name=version) or V(name>=version). A virtual package counts as
+        installed with any package that provides it. Files, patterns of names and target releases are always left to
         M(ansible.builtin.apt).
+      - When the package sources of the host have nothing as new as V(name>=version), nothing at all is installed.
     type: list
     elements: str
     default: []
+  too_old:
+    description: What to tell the operator to do when a package is only there in a version that is too old.
+    type: str
+    default: Add a package source that has it.
   by_release:
     description:
       - Release of the host to further packages for it, for packages that are named differently in each.
@@ -38,7 +44,9 @@ options:
     type: bool
     default: false
   cache_valid_time:
-    description: Age in seconds up to which the package lists are good enough. V(0) reads them before an installation.
+    description:
+      - Age in seconds up to which the package lists are good enough. V(0) reads them before an installation.
+      - They are read anyway when a package is not found or cannot be fetched with those that are there.
     type: int
     default: 3600
   lock_timeout:
@@ -47,7 +55,7 @@ options:
     default: 300
 attributes:
   action:
-    description: The controller's part runs M(ansible.builtin.apt) for what is missing.
+    description: The controller's part runs M(ansible.builtin.apt) for files, patterns and target releases.
     support: full
 seealso:
   - module: ansible.builtin.apt
@@ -63,6 +71,11 @@ EXAMPLES = r"""
     by_release:
       debian-13: [docker.io, docker-cli]
       ubuntu-24.04: [docker.io]
+
+- name: Install Node.js, unless it is too old for the application
+  durable.temporal.packages:
+    name: [nodejs>=20]
+    too_old: Use the packages of NodeSource.
 """
 
 RETURN = r"""
@@ -79,7 +92,12 @@ release:
   sample: {id: debian, version: "13", codename: trixie, name: debian-13}
 """
 
+import contextlib
+import math
+import os
 import re
+import subprocess
+import time
 import typing as t
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -88,7 +106,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._probe import parse_os_release, read
 
 FORMAT = "${Package}\t${Architecture}\t${db:Status-Status}\t${Version}\t${Provides}\n"
-PLAIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9+.-]+)(:(?P<architecture>[a-z0-9-]+))?(=(?P<version>[^=\s]+))?")
+PLAIN = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9+.-]+)(:(?P<architecture>[a-z0-9-]+))?((?P<relation>>?=)(?P<version>[^=\s]+))?"
+)
+QUIET = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
+CANDIDATE = re.compile(r"^  Candidate: (?P<version>\S+)$", re.MULTILINE)
+
+
+class AptError(Exception):
+    """Why packages cannot be installed. The text is for the operator."""
 
 
 @dataclass
@@ -119,9 +145,125 @@ class Installed:
             return match["name"] in self.provided
         return any(
             match["architecture"] in (None, "any", "native", "all", architecture)
-            and fnmatchcase(version, match["version"] or "*")
+            and _fits(version, match["relation"], match["version"])
             for architecture, version in there
         )
+
+
+def _fits(version: str, relation: str | None, wanted: str | None) -> bool:
+    if relation == ">=":
+        return at_least(version, str(wanted))
+    return fnmatchcase(version, wanted or "*")
+
+
+def at_least(version: str, wanted: str) -> bool:
+    """Whether a version is that one or a later one, by dpkg's rules."""
+    return subprocess.run(["dpkg", "--compare-versions", version, "ge", wanted], check=False).returncode == 0
+
+
+def candidate(policy: str) -> str:
+    """The version that apt would install, from what ``apt-cache policy`` says; empty when it knows of none."""
+    match = CANDIDATE.search(policy)
+    return "" if match is None or match["version"] == "(none)" else match["version"]
+
+
+class Apt:
+    """apt on this host.
+
+    :param run: runs a command; returns code, output, error.
+    :param lists: where apt keeps its package lists.
+    """
+
+    LISTS = "/var/lib/apt/lists"
+
+    def __init__(
+        self, run: t.Callable[[list[str]], tuple[int, str, str]], options: t.Mapping[str, t.Any], lists: str = LISTS
+    ) -> None:
+        self._run, self._options, self._lists = run, options, lists
+        self._fresh = False
+
+    def offers(self, wanted: t.Iterable[str]) -> dict[str, str]:
+        """Each package that must be new enough, to the version that apt would install; empty when it knows of none."""
+        found = {}
+        for item in wanted:
+            match = PLAIN.fullmatch(item)
+            if match is not None and match["relation"] == ">=":
+                found[item] = candidate(self._run(["apt-cache", "policy", match["name"]])[1])
+        return found
+
+    def prepare(self) -> None:
+        """Read the package lists, unless those that are there are good enough."""
+        if self._age() > self._options["cache_valid_time"]:
+            self.update()
+
+    def update(self) -> None:
+        """:raises AptError: a package source cannot be read."""
+        if not self._fresh:
+            self._apt("update", "--error-on=any")
+            # apt leaves the time as it is when nothing was new; the next task would read them again.
+            with contextlib.suppress(OSError):
+                os.utime(self._lists)
+            self._fresh = True
+
+    def install(self, wanted: t.Sequence[str]) -> None:
+        """:raises AptError: what apt said, after a second try with lists that have just been read."""
+        names = [item.partition(">=")[0] for item in wanted]
+        recommends = "yes" if self._options["install_recommends"] else "no"
+        command = [
+            "install",
+            *("-o", f"APT::Install-Recommends={recommends}"),
+            # An administrator's configuration files stay.
+            *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+            *names,
+        ]
+        try:
+            self._apt(*command)
+        except AptError:
+            # The lists may be older than what the mirror has now.
+            if self._fresh:
+                raise
+            self.update()
+            self._apt(*command)
+
+    def _apt(self, *arguments: str) -> None:
+        lock = f"DPkg::Lock::Timeout={self._options['lock_timeout']}"
+        code, out, err = self._run(["apt-get", "-y", "-q", "-o", lock, "-o", "Acquire::Retries=3", *arguments])
+        if code != 0:
+            said = [line for line in (err or out).splitlines() if line.startswith(("E:", "W:"))] or [err or out]
+            raise AptError(f"apt-get {arguments[0]} failed: {' '.join(said)[-1500:].strip()}")
+
+    def _age(self) -> float:
+        """Seconds since the lists were read; infinite when there are none."""
+        try:
+            if not any(name.endswith(("Packages", "Packages.lz4", "Packages.gz")) for name in os.listdir(self._lists)):
+                return math.inf
+            return time.time() - os.stat(self._lists).st_mtime
+        except OSError:
+            return math.inf
+
+
+def too_old(offered: t.Mapping[str, str], release: t.Mapping[str, str], advice: str) -> str:
+    """A sentence for each package that is offered and too old; empty when there is none."""
+    sentences = []
+    for wanted, version in offered.items():
+        name, _relation, least = wanted.partition(">=")
+        if version and not at_least(version, least):
+            sentences.append(
+                f"{name}: the package sources of this host ({release['name']}) have {version}; expected {least} or newer. "
+                f"Nothing was installed. {advice}"
+            )
+    return " ".join(sentences)
+
+
+def bring(apt: Apt, missing: t.Sequence[str], release: t.Mapping[str, str], advice: str) -> None:
+    """Install what is missing, all of it or nothing.
+
+    :raises AptError: apt failed, or a package is only there in a version that is too old.
+    """
+    apt.prepare()
+    if refusal := too_old(apt.offers(missing), release, advice):
+        raise AptError(refusal)
+    apt.install(missing)
 
 
 def main() -> None:
@@ -129,6 +271,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "list", "elements": "str", "default": []},
             "by_release": {"type": "dict", "default": {}},
+            "too_old": {"type": "str", "default": "Add a package source that has it."},
             "install_recommends": {"type": "bool", "default": False},
             "cache_valid_time": {"type": "int", "default": 3600},
             "lock_timeout": {"type": "int", "default": 300},
@@ -146,11 +289,21 @@ def main() -> None:
     wanted: list[t.Any] = [*module.params["name"], *module.params["by_release"].get(release["name"], [])]
     installed = Installed.parse(out)
     missing = [name for name in dict.fromkeys(map(str, wanted)) if not installed.has(name)]
+    # Only apt can tell whether it would do something for these.
+    unpredictable = [name for name in missing if not PLAIN.fullmatch(name)]
+    plain = [name for name in missing if name not in unpredictable]
+    apt = Apt(lambda command: module.run_command(command, environ_update=QUIET), module.params)
+    try:
+        if plain and not module.check_mode:
+            bring(apt, plain, release, module.params["too_old"])
+        elif refusal := too_old(apt.offers(plain), release, module.params["too_old"]):
+            raise AptError(refusal)
+    except AptError as error:
+        module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(missing),
         missing=missing,
-        # Only apt can tell whether it would do something for these.
-        unpredictable=[name for name in missing if not PLAIN.fullmatch(name)],
+        unpredictable=unpredictable,
         release=release,
         diff={"before": dict.fromkeys(missing, "missing"), "after": dict.fromkeys(missing, "installed")},
     )

@@ -28,6 +28,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_images 
     postgres_tree,
     recipe,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_npm import NpmClient, NpmPackage
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_sources import (
     COMPONENTS,
     Archive,
@@ -40,6 +41,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive im
 # How machines call themselves (uname -m) and how Go, Docker and Debian call them.
 ARCHITECTURES: t.Final = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _VERSION: t.Final = re.compile(r"^[0-9][A-Za-z0-9.+-]*$")
+_NPM_NAME: t.Final = re.compile(r"^(@[a-z0-9._-]+/)?[a-z0-9][a-z0-9._-]*$")
 _IMAGE_ARCHIVES: t.Final = ("*.tar", "*.tar.gz", "*.tgz")
 
 
@@ -111,15 +113,33 @@ class Store:
         """A directory of the cache's file system for files that live only as long as a task."""
         return self._cache.folder("work")
 
-    def check(self, binaries: t.Sequence[Binary], images: t.Sequence[WantedImage]) -> None:
+    def check(
+        self,
+        binaries: t.Sequence[Binary],
+        images: t.Sequence[WantedImage],
+        packages: t.Sequence[NpmPackage] = (),
+    ) -> None:
         """Refuse what can never work, before anything is looked at."""
         items: list[Binary | WantedImage] = [*binaries, *images]
-        for item in items:
-            if not _VERSION.match(item.version):
+        versions = [(item.component, item.version) for item in items] + [(p.name, p.version) for p in packages]
+        for name, version in versions:
+            if not _VERSION.match(version):
                 raise ArtifactError(
-                    f"{item.component}: '{item.version}' is not a version. Expected one such as 1.32.2, without "
-                    "a leading v."
+                    f"{name}: '{version}' is not a version. Expected one such as 1.32.2, without a leading v."
                 )
+        for package in packages:
+            if not _NPM_NAME.match(package.name):
+                raise ArtifactError(f"'{package.name}' is no name of an npm package. Expected one such as pm2.")
+        if packages and self.source != "npm":
+            raise ArtifactError(
+                f"source is {self.source}, which has no npm packages: give npm_packages a task of their own with "
+                "source: npm."
+            )
+        if self.source == "npm" and (binaries or images):
+            raise ArtifactError(
+                "source is npm, which has neither Temporal's programs nor images: use go_module, release or archive "
+                "for them."
+            )
         if self.source == "debian" and binaries:
             raise ArtifactError(
                 "source is debian, which has no Temporal binaries: use go_module, release or archive for them."
@@ -130,6 +150,19 @@ class Store:
     def binary_identity(self, binary: Binary, architecture: str) -> str:
         """What the host is to remember of a program."""
         return f"{binary.component} {binary.version} ({self._stamp(binary.component, binary.version, architecture)})"
+
+    @staticmethod
+    def package_identity(package: NpmPackage) -> str:
+        """What the host is to remember of a package of npm."""
+        return f"{package.name} {package.version} (npm)"
+
+    def package(self, package: NpmPackage) -> Layer:
+        """The layer that holds a package of npm and all that it depends on. The same for every architecture."""
+        client = NpmClient(self._notify)
+        return self._cache.layer(
+            f"npm-{package.name}-{package.version}",
+            lambda work: client.install(package.name, package.version, work),
+        )
 
     def image_identity(self, image: WantedImage, architecture: str) -> str | None:
         """What the image's label or the host's record is to say; ``None``: whatever the registry has."""

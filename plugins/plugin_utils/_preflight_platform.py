@@ -26,6 +26,9 @@ Probe = Mapping[str, t.Any]
 SUPPORTED_SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 SUPPORTED_ARCHITECTURES = ("x86_64", "aarch64")
 OLDEST_PYTHON = (3, 10)
+# What the Temporal SDK for TypeScript needs, and what the distributions have.
+OLDEST_NODE = 20
+NODE_OF_SYSTEMS = {"debian 12": 18, "debian 13": 20, "ubuntu 22.04": 12, "ubuntu 24.04": 18}
 # Size → processors and GiB of memory that its settings are made for.
 SIZES = {"small": (2, 8), "medium": (4, 16), "large": (8, 32)}
 ROOM_TO_START_MB = 500
@@ -337,6 +340,29 @@ def check_system(roles: t.Collection[str], probe: Probe) -> list[Problem]:
     if not probe.get("systemd") and roles:
         problems.append(wrong("the init system", "not systemd", "systemd", "Use a host that systemd runs."))
     return problems
+
+
+def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """A Node.js that is too old for the applications."""
+    if "pm2_worker" not in roles:
+        return []
+    source, system = values.get("pm2_worker_node_source"), probe.get("os") or {}
+    if source == "nodesource":
+        major = _number(values.get("pm2_worker_node_major"))
+        if major is None or major >= OLDEST_NODE:
+            return []
+        return [wrong("pm2_worker_node_major", str(major), f"{OLDEST_NODE} or newer", "Choose a later one.")]
+    has = NODE_OF_SYSTEMS.get(f"{system.get('id')} {system.get('version')}", OLDEST_NODE)
+    if source != "distribution" or has >= OLDEST_NODE:
+        return []
+    return [
+        wrong(
+            "pm2_worker_node_source",
+            f"distribution, and {system.get('name')} has Node.js {has}",
+            f"Node.js {OLDEST_NODE} or newer",
+            "Set pm2_worker_node_source: nodesource.",
+        )
+    ]
 
 
 def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:

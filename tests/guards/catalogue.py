@@ -353,6 +353,20 @@ PLATFORM = _guards(
         "False",
         "test_systems_that_are_not_supported_are_found",
     ),
+    (
+        "a Node.js of NodeSource that is too old",
+        "check_node",
+        "major is None or major >= OLDEST_NODE",
+        "True",
+        "test_a_node_that_is_too_old_is_found",
+    ),
+    (
+        "a distribution whose Node.js is too old",
+        "check_node",
+        "source != 'distribution' or has >= OLDEST_NODE",
+        "True",
+        "test_a_node_that_is_too_old_is_found",
+    ),
     ("little room on a disk", "check_room", "free < ROOM_TO_WORK_MB", "False", "test_too_little_room_is_found"),
     (
         "no room on a disk is an error",
@@ -602,6 +616,13 @@ WIRING = _guards(
         "platform.check_system(roles, probe)",
         "[]",
         "test_what_the_host_has_is_judged",
+    ),
+    (
+        "Node.js is judged",
+        "_platform",
+        "platform.check_node(roles, values, probe)",
+        "[]",
+        "test_node_is_judged",
     ),
     (
         "the room is judged",
@@ -1398,7 +1419,92 @@ CONTENTS = _guards(
     ),
 )
 
+ARTIFACTS = _guards(
+    "artifacts, host",
+    "modules/artifacts.py",
+    "modules/test_artifacts_module.py",
+    (
+        "a package that arrived damaged",
+        "_unpack_package",
+        "digest.hexdigest() != wanted['sha256']",
+        "False",
+        "test_a_damaged_package_is_refused_and_the_earlier_one_stays",
+    ),
+    (
+        "a file in the place of a package",
+        "_unpack_package",
+        "os.path.lexists(dest) and (not os.path.isdir(dest))",
+        "False",
+        "test_what_is_not_ours_is_not_replaced",
+    ),
+    (
+        "somebody's program in the place of a link",
+        "_link",
+        "os.path.lexists(path) and (not os.path.islink(path))",
+        "False",
+        "test_what_is_not_ours_is_not_replaced",
+    ),
+)
+NPM = _guards(
+    "artifacts, npm",
+    "plugin_utils/_artifact_npm.py",
+    "plugin_utils/test_artifacts_npm.py",
+    ("no client", "NpmClient.install", "not npm", "False", "test_a_machine_without_a_client_says_what_to_do"),
+    (
+        "a client that failed",
+        "NpmClient.install",
+        "done.returncode != 0 or not (place / 'lib/node_modules' / name / 'package.json').is_file()",
+        "False",
+        "test_a_client_that_fails_is_quoted",
+    ),
+)
+STORE = _guards(
+    "artifacts, store",
+    "plugin_utils/_artifacts.py",
+    "plugin_utils/test_artifacts_npm.py",
+    ("no version", "Store.check", "not _VERSION.match(version)", "False", "test_what_is_no_package_is_refused"),
+    ("no name", "Store.check", "not _NPM_NAME.match(package.name)", "False", "test_what_is_no_package_is_refused"),
+    (
+        "packages of another source",
+        "Store.check",
+        "packages and self.source != 'npm'",
+        "False",
+        "test_packages_need_their_own_source",
+    ),
+    (
+        "other things of npm",
+        "Store.check",
+        "self.source == 'npm' and (binaries or images)",
+        "False",
+        "test_packages_need_their_own_source",
+    ),
+)
+PACKAGES = _guards(
+    "packages",
+    "modules/packages.py",
+    "modules/test_packages.py",
+    (
+        "a package that is too old",
+        "too_old",
+        "version and (not at_least(version, least))",
+        "False",
+        "test_what_is_too_old_is_refused_before_anything_is_installed",
+    ),
+    ("a failure of apt", "Apt._apt", "code != 0", "False", "test_what_apt_says_is_passed_on"),
+    (
+        "lists that are too old",
+        "Apt.prepare",
+        "self._age() > self._options['cache_valid_time']",
+        "False",
+        "test_lists_that_are_missing_or_old_are_read_once",
+    ),
+)
+
 GUARDS = [
+    *ARTIFACTS,
+    *NPM,
+    *STORE,
+    *PACKAGES,
     *OPTIONS,
     *PLATFORM,
     *WIRING,

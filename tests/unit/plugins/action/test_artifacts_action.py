@@ -16,6 +16,7 @@ from ansible_collections.durable.temporal.plugins.action.artifacts import (
     report,
 )
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_cache import ArtifactError
+from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_npm import NpmPackage
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifacts import Binary, WantedImage
 from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Image, Tree
 
@@ -92,6 +93,9 @@ class FakeStore:
     def binary(self, component: str, version: str, architecture: str) -> str:
         return f"layer of {component} {version} {architecture}"
 
+    def package(self, package: NpmPackage) -> str:
+        return f"layer of {package.name}"
+
     def image(self, image: WantedImage, architecture: str, identity: str) -> str:
         return f"image {image.reference} {architecture} {identity}"
 
@@ -104,6 +108,34 @@ def test_only_what_differs_is_obtained() -> None:
     assert content.pull == ["postgres:17"]
     only_mode = obtain(store, {CLI: WANTED[CLI]}, answer({"artifact": WANTED[CLI], "mode": "0700"}), "amd64")
     assert only_mode.programs == {CLI: None}
+
+
+NPM = NpmPackage("npm", "10.9.9", "/opt/npm", (("/usr/local/bin/npm", "bin/npm"),))
+LINKS = {"/usr/local/bin/npm": "/opt/npm/bin/npm"}
+NPM_WANTED: Identities = {NPM: "npm 10.9.9 (npm)"}
+
+
+@pytest.mark.parametrize(
+    ("present", "sent"),
+    [
+        (None, "layer of npm"),
+        ({"artifact": "npm 10.9.8 (npm)", "links": LINKS}, "layer of npm"),
+        ({"artifact": "npm 10.9.9 (npm)", "links": {}}, None),
+    ],
+)
+def test_a_package_is_sent_where_it_is_missing_and_links_are_made_alone(present: t.Any, sent: t.Any) -> None:
+    found = {"packages": {NPM.dest: present}}
+    plan = compare(NPM_WANTED, found)
+    assert list(plan.as_diff()["after"]) == ["/opt/npm"]
+    store: t.Any = FakeStore()
+    assert obtain(store, NPM_WANTED, found, "amd64").packages == {NPM: sent}
+    (row,) = report(NPM_WANTED, found, plan)["npm_packages"]
+    expected = {"name": "npm", "version": "10.9.9", "dest": "/opt/npm", "artifact": "npm 10.9.9 (npm)", "changed": True}
+    assert row == expected
+
+
+def test_a_package_that_is_there_needs_nothing() -> None:
+    assert not compare(NPM_WANTED, {"packages": {NPM.dest: {"artifact": "npm 10.9.9 (npm)", "links": LINKS}}})
 
 
 class FakeAction:

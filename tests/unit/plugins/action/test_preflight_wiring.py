@@ -122,6 +122,12 @@ def test_applications_are_judged_and_their_artifacts_looked_for(tmp_path: Path) 
     assert [p.about for p in declared] == ["topology_applications[1].root", "topology_applications[1].artifact"]
 
 
+def test_node_is_judged() -> None:
+    probe = {**PROBE, "os": {"id": "debian", "version": "12", "name": "Debian 12"}}
+    found = preflight._platform(["pm2_worker"], {"pm2_worker_node_source": "distribution"}, probe)
+    assert "pm2_worker_node_source" in [p.about for p in found]
+
+
 def test_a_host_out_of_reach_is_one_problem() -> None:
     (problem,) = judge(
         probe={"failed": True, "module_stderr": "", "msg": "Connection lost.\nsudo: a password is needed"}

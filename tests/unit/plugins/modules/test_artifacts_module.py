@@ -17,7 +17,9 @@ from ansible_collections.durable.temporal.plugins.modules.artifacts import (
     Record,
     familiar,
     install_binary,
+    install_package,
     look_at_binary,
+    look_at_package,
     parse_images,
     read_record,
     write_record,
@@ -37,7 +39,7 @@ def entry(tag: str, image_id: str = ID, **labels: str) -> dict[str, t.Any]:
 
 
 def empty() -> Record:
-    return {"binaries": {}, "images": {}}
+    return {"binaries": {}, "images": {}, "packages": {}}
 
 
 def test_images_are_matched_by_name_and_missing_ones_are_none() -> None:
@@ -200,3 +202,86 @@ def test_a_record_survives_writing(tmp_path: Path) -> None:
     write_record(record, path)
     assert read_record(path) == record
     assert Path(path).stat().st_mode & 0o777 == 0o644
+
+
+def npm_package(tmp_path: Path, version: str) -> dict[str, t.Any]:
+    """A package as the controller sends it."""
+    tree = Tree()
+    tree.file("lib/node_modules/npm/package.json", version)
+    tree.file("lib/node_modules/npm/cli.js", b"run me", mode=0o755)
+    tree.symlink("bin/npm", "../lib/node_modules/npm/cli.js")
+    layer = tree.write(tmp_path / f"{version}.tar.gz")
+    dest = tmp_path / "opt" / "npm"
+    return {
+        "name": "npm",
+        "dest": str(dest),
+        "artifact": f"npm {version} (npm)",
+        "archive": str(layer.path),
+        "sha256": layer.digest,
+        "links": {str(tmp_path / "usr" / "bin" / "npm"): f"{dest}/bin/npm"},
+    }
+
+
+def test_a_package_is_installed_linked_and_recognised(tmp_path: Path) -> None:
+    record, package = empty(), npm_package(tmp_path, "10.9.9")
+    assert look_at_package(package, record) is None
+    install_package(package, record)
+    assert look_at_package(package, record) == {"artifact": "npm 10.9.9 (npm)", "links": package["links"]}
+    (link,) = package["links"]
+    assert Path(link).read_bytes() == b"run me"
+    assert os.access(link, os.X_OK)
+    for path in (tmp_path / "opt", tmp_path / "opt" / "npm", tmp_path / "opt" / "npm" / "bin"):
+        assert path.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in (tmp_path / "opt").iterdir()] == ["npm"]
+
+
+def test_another_version_takes_the_place_of_a_package(tmp_path: Path) -> None:
+    record = empty()
+    install_package(npm_package(tmp_path, "10.9.8"), record)
+    (tmp_path / "opt" / "npm" / "left").touch()
+    package = npm_package(tmp_path, "10.9.9")
+    install_package(package, record)
+    assert look_at_package(package, record) == {"artifact": "npm 10.9.9 (npm)", "links": package["links"]}
+    assert not (tmp_path / "opt" / "npm" / "left").exists()
+    assert [path.name for path in (tmp_path / "opt").iterdir()] == ["npm"]
+
+
+def test_only_links_are_made_when_only_they_differ(tmp_path: Path) -> None:
+    record, package = empty(), npm_package(tmp_path, "10.9.9")
+    install_package(package, record)
+    (link,) = package["links"]
+    Path(link).unlink()
+    found = look_at_package(package, record)
+    assert found == {"artifact": "npm 10.9.9 (npm)", "links": {}}
+    install_package({key: value for key, value in package.items() if key != "archive"}, record)
+    assert look_at_package(package, record) == {**found, "links": package["links"]}
+
+
+def test_a_package_that_somebody_changed_is_of_unknown_origin(tmp_path: Path) -> None:
+    record, package = empty(), npm_package(tmp_path, "10.9.9")
+    install_package(package, record)
+    (tmp_path / "opt" / "npm" / "lib" / "node_modules" / "npm" / "package.json").write_text("other")
+    found = look_at_package(package, record)
+    assert found is not None
+    assert found["artifact"] == "a file of unknown origin"
+
+
+def test_a_damaged_package_is_refused_and_the_earlier_one_stays(tmp_path: Path) -> None:
+    record, earlier = empty(), npm_package(tmp_path, "10.9.8")
+    install_package(earlier, record)
+    with pytest.raises(HostError, match="arrived damaged"):
+        install_package({**npm_package(tmp_path, "10.9.9"), "sha256": "0" * 64}, record)
+    assert look_at_package(earlier, record) == {"artifact": "npm 10.9.8 (npm)", "links": earlier["links"]}
+
+
+def test_what_is_not_ours_is_not_replaced(tmp_path: Path) -> None:
+    package = npm_package(tmp_path, "10.9.9")
+    (link,) = package["links"]
+    Path(link).parent.mkdir(parents=True)
+    Path(link).write_text("somebody's npm")
+    with pytest.raises(HostError, match="is not a link; a link to"):
+        install_package(package, empty())
+    Path(package["dest"]).parent.mkdir(exist_ok=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(HostError, match="is no directory"):
+        install_package({**package, "dest": str(tmp_path / "file")}, empty())

@@ -3,12 +3,22 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ansible_collections.durable.temporal.plugins.action.packages import ActionModule
-from ansible_collections.durable.temporal.plugins.modules.packages import Installed
+from ansible_collections.durable.temporal.plugins.modules import packages
+from ansible_collections.durable.temporal.plugins.modules.packages import (
+    Apt,
+    AptError,
+    Installed,
+    bring,
+    candidate,
+    too_old,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +32,16 @@ broken\tamd64\thalf-configured\t1.0\t
 """
 
 
+@pytest.fixture(autouse=True)
+def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dpkg's comparison, for a machine without dpkg: numbers up to the first hyphen."""
+
+    def numbers(version: str) -> list[int]:
+        return [int(part) for part in version.partition("-")[0].partition("+")[0].split(".")]
+
+    monkeypatch.setattr(packages, "at_least", lambda one, other: numbers(one) >= numbers(other))
+
+
 @pytest.mark.parametrize(
     ("wanted", "there"),
     [
@@ -33,6 +53,9 @@ broken\tamd64\thalf-configured\t1.0\t
         ("nginx=1.26.3-3+deb13u1", True),
         ("nginx=1.26*", True),
         ("nginx=1.27*", False),
+        ("nginx>=1.26", True),
+        ("nginx>=1.27", False),
+        ("httpd>=1", False),
         ("httpd", True),
         ("nginx-abi", True),
         ("httpd=1", False),
@@ -54,6 +77,105 @@ def test_what_counts_as_installed(wanted: str, there: bool) -> None:
 def test_what_dpkg_lists_as_installed_is_never_asked_for(names: set[str]) -> None:
     installed = Installed.parse("".join(f"{name}\tall\tinstalled\t1\t\n" for name in names))
     assert all(installed.has(name) for name in names)
+
+
+POLICY = """\
+nodejs:
+  Installed: (none)
+  Candidate: 18.20.4+dfsg-1
+  Version table:
+     18.20.4+dfsg-1 500
+"""
+TRIXIE = POLICY.replace("18.20.4", "20.19.2")
+NOTHING = POLICY.replace("18.20.4+dfsg-1", "(none)")
+RELEASE = {"name": "debian-12"}
+OPTIONS = {"cache_valid_time": 3600, "lock_timeout": 300, "install_recommends": False}
+
+
+class Host:
+    """Answers apt's commands and remembers them."""
+
+    def __init__(self, tmp_path: Path, policy: str = TRIXIE, failures: t.Sequence[str] = (), age: float = 60) -> None:
+        self.lists, self.policy, self.failures = tmp_path / "lists", policy, list(failures)
+        self.calls: list[list[str]] = []
+        self.lists.mkdir()
+        if age >= 0:
+            (self.lists / "mirror_Packages").touch()
+            now = self.lists.stat().st_mtime
+            os.utime(self.lists, (now - age, now - age))
+
+    def run(self, command: list[str]) -> tuple[int, str, str]:
+        self.calls.append(command)
+        if command[:2] == ["apt-cache", "policy"]:
+            return 0, self.policy, ""
+        if self.failures and self.failures[0] in command:
+            self.failures.pop(0)
+            return 100, "Reading package lists...", "E: Unable to fetch some archives\nmore"
+        return 0, "", ""
+
+    def apt(self, **options: t.Any) -> Apt:
+        return Apt(self.run, {**OPTIONS, **options}, str(self.lists))
+
+    @property
+    def verbs(self) -> list[str]:
+        return [next(w for w in call if w in ("update", "install", "policy")) for call in self.calls]
+
+
+def test_apt_installs_with_lists_that_are_good_enough(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    bring(host.apt(), ["nodejs>=20", "logrotate"], RELEASE, "")
+    assert host.verbs == ["policy", "install"]
+    assert host.calls[-1][-2:] == ["nodejs", "logrotate"]
+    assert "APT::Install-Recommends=no" in host.calls[-1]
+    assert "DPkg::Lock::Timeout=300" in host.calls[-1]
+    assert "Dpkg::Options::=--force-confold" in host.calls[-1]
+
+
+@pytest.mark.parametrize(("age", "valid"), [(-1, 3600), (4000, 3600), (60, 0)])
+def test_lists_that_are_missing_or_old_are_read_once(tmp_path: Path, age: float, valid: int) -> None:
+    host = Host(tmp_path, age=age)
+    apt = host.apt(cache_valid_time=valid)
+    bring(apt, ["nginx"], RELEASE, "")
+    bring(apt, ["tar"], RELEASE, "")
+    assert host.verbs == ["update", "install", "install"]
+
+
+def test_the_next_task_does_not_read_the_lists_again(tmp_path: Path) -> None:
+    host = Host(tmp_path, age=4000)
+    for name in ("nginx", "tar"):
+        bring(host.apt(), [name], RELEASE, "")
+    assert host.verbs == ["update", "install", "install"]
+
+
+def test_an_installation_that_fails_is_tried_again_with_new_lists(tmp_path: Path) -> None:
+    host = Host(tmp_path, failures=["install"])
+    bring(host.apt(), ["nginx"], RELEASE, "")
+    assert host.verbs == ["install", "update", "install"]
+
+
+def test_what_apt_says_is_passed_on(tmp_path: Path) -> None:
+    host = Host(tmp_path, failures=["install", "install"])
+    with pytest.raises(AptError, match=r"apt-get install failed: E: Unable to fetch some archives$"):
+        bring(host.apt(), ["nginx"], RELEASE, "")
+    with pytest.raises(AptError, match="apt-get update failed"):
+        Apt(Host(tmp_path / "lists", failures=["update"]).run, {**OPTIONS, "cache_valid_time": 0}, "/nowhere").prepare()
+
+
+def test_what_is_too_old_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    host = Host(tmp_path, policy=POLICY)
+    with pytest.raises(AptError) as error:
+        bring(host.apt(), ["nodejs>=20", "logrotate"], RELEASE, "Use NodeSource.")
+    assert str(error.value) == (
+        "nodejs: the package sources of this host (debian-12) have 18.20.4+dfsg-1; expected 20 or newer. "
+        "Nothing was installed. Use NodeSource."
+    )
+    assert host.verbs == ["policy"]
+
+
+def test_what_apt_does_not_know_yet_is_not_too_old() -> None:
+    assert candidate(NOTHING) == candidate("") == ""
+    assert too_old({"nodejs>=20": ""}, RELEASE, "") == ""
+    assert candidate(TRIXIE) == "20.19.2+dfsg-1"
 
 
 def run(
@@ -78,20 +200,21 @@ def run(
         return action.run(None, {}), asked
 
 
-def test_apt_is_not_run_when_nothing_is_missing() -> None:
-    result, asked = run([])
-    assert not result["changed"]
+def test_apts_own_module_is_not_run_for_names() -> None:
+    result, asked = run(["nginx"], name=["nginx", "tar"])
+    assert result["changed"]
+    assert result["missing"] == ["nginx"]
     assert asked == []
 
 
-def test_apt_installs_what_is_missing() -> None:
-    result, asked = run(["nginx"], name=["nginx", "tar"], cache_valid_time=0)
+def test_apts_own_module_installs_what_only_it_can_tell() -> None:
+    result, asked = run(["nginx", "./own.deb"], unpredictable=["./own.deb"], cache_valid_time=0)
     assert result["changed"]
-    assert result["missing"] == ["nginx"]
+    assert result["missing"] == ["nginx", "./own.deb"]
     assert result["release"]["name"] == "debian-13"
     assert asked == [
         {
-            "name": ["nginx"],
+            "name": ["./own.deb"],
             "state": "present",
             "install_recommends": False,
             "cache_valid_time": 0,

@@ -218,6 +218,33 @@ def test_systems_that_are_not_supported_are_found(changes: dict[str, t.Any], abo
 
 
 @pytest.mark.parametrize(
+    ("system", "values", "text"),
+    [
+        (("debian", "13", "Debian 13"), {"pm2_worker_node_source": "distribution"}, None),
+        (("debian", "12", "Debian 12"), {"pm2_worker_node_source": "nodesource", "pm2_worker_node_major": 22}, None),
+        (("other", "1", "Other 1"), {"pm2_worker_node_source": "distribution"}, None),
+        (
+            ("debian", "12", "Debian 12"),
+            {"pm2_worker_node_source": "distribution"},
+            "pm2_worker_node_source is distribution, and Debian 12 has Node.js 18; expected Node.js 20 or newer. "
+            "Set pm2_worker_node_source: nodesource.",
+        ),
+        (
+            ("debian", "13", "Debian 13"),
+            {"pm2_worker_node_source": "nodesource", "pm2_worker_node_major": 18},
+            "pm2_worker_node_major is 18; expected 20 or newer. Choose a later one.",
+        ),
+    ],
+)
+def test_a_node_that_is_too_old_is_found(
+    system: tuple[str, str, str], values: dict[str, t.Any], text: str | None
+) -> None:
+    probe = {**PROBE, "os": dict(zip(("id", "version", "name"), system, strict=True))}
+    assert texts(platform.check_node(ROLES, values, probe)) == ([text] if text else [])
+    assert platform.check_node(["temporal"], values, probe) == []
+
+
+@pytest.mark.parametrize(
     ("changes", "found"),
     [
         ({}, []),
