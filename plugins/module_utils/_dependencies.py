@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.durable.temporal.plugins.module_utils._release import ReleaseError, file_digest
+from ansible_collections.durable.temporal.plugins.module_utils._release import ReleaseError, advice, file_digest
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
 
 NPM_OPTIONS = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
@@ -36,8 +36,9 @@ class Npm:
     executable: str = "npm"
     environment: t.Mapping[str, str] = field(default_factory=dict)
     kind: str = "npm"
-    # The dependencies of a Temporal worker unpack to about 280 MB; with less free space npm fails half-way.
-    spare_mb: int = 300
+    # The dependencies of a Temporal worker unpack to about 270 MB, and npm's cache takes 120 MB the first time; with less
+    # free space npm fails half-way.
+    spare_mb: int = 450
     shared: str = "node_modules"
 
     def facts(self, account: Account, place: Path) -> dict[str, str]:
@@ -80,6 +81,7 @@ class Npm:
             raise ReleaseError(
                 "npm ci failed: "
                 + " | ".join(line.removeprefix("npm ").strip() for line in lines[-12:] if line.strip())
+                + advice(result.stderr)
             )
 
 
@@ -123,7 +125,7 @@ class Wheels:
             raise ReleaseError(f"{failed}: {error}. Run site.yml first; it installs Python.") from None
         if result.returncode != 0:
             hint = " Run site.yml first; it installs python3-venv." if "ensurepip" in result.stdout else ""
-            raise ReleaseError(f"{failed}: {_said(result)}{hint}")
+            raise ReleaseError(f"{failed}: {_said(result)}{hint}{advice(result.stdout + result.stderr)}")
         return result.stdout.strip()
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -47,10 +48,26 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "wheels": ("requirements.lock", "wheels/"),
     "none": (),
 }
+# What the kernel says of a disk or a quota without room, and the words for it that package clients print.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_WORDS = ("ENOSPC", "EDQUOT", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+MAKE_ROOM = "Free some space (df -h and df -i tell where), or lower keep_releases, and deploy again."
+
+
+def advice(said: str) -> str:
+    """The next step after what a program said, when it ran out of room; else nothing."""
+    return f". {MAKE_ROOM}" if any(word in said for word in FULL_WORDS) else ""
 
 
 class ReleaseError(Exception):
     """Why a release cannot be installed or made live; the text is for the operator."""
+
+    @classmethod
+    def unwritable(cls, place: Path, error: OSError) -> ReleaseError:
+        """The disk refused something below a place."""
+        where = f" ({error.filename})" if error.filename else ""
+        step = f" {MAKE_ROOM}" if error.errno in FULL else ""
+        return cls(f"{place} cannot be written: {error.strerror}{where}.{step}")
 
 
 class Dependencies(t.Protocol):
@@ -344,9 +361,12 @@ class Lock:
                     ) from None
                 self._take_over()
                 continue
-            self._file.write_text(
-                json.dumps({"holder": self.holder, "pid": os.getpid(), "boot": _boot_id(), "since": time.time()})
-            )
+            me = {"holder": self.holder, "pid": os.getpid(), "boot": _boot_id(), "since": time.time()}
+            try:
+                self._file.write_text(json.dumps(me))
+            except OSError:
+                shutil.rmtree(self.path, ignore_errors=True)
+                raise
             return self
         raise AssertionError("not reached")
 
@@ -477,6 +497,7 @@ class Store:
         """Unpack an artifact, install its dependencies and put it at its final name; nothing is left of it on failure.
 
         :raises ReleaseError: why it cannot be installed.
+        :raises OSError: it cannot be written.
         """
         size = check_archive(artifact, dependencies.kind)
         self._check_space(size, dependencies.spare_mb)
@@ -493,10 +514,6 @@ class Store:
             own = {"id": release.id, "digest": release.digest, "dependencies": dependencies.kind, **facts}
             _write_json(place / "REVISION", {**revision, **own})
             place.rename(self.releases / release.id)
-        except OSError as error:
-            raise ReleaseError(
-                f"the release cannot be written below {self.releases}: {error.strerror} ({error.filename})."
-            ) from error
         finally:
             shutil.rmtree(place, ignore_errors=True)
         return done

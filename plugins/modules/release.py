@@ -357,12 +357,15 @@ def work(step: Step, target: str, by: str, reason: str, kinds: t.Mapping[str, De
         return replace(step, done=True)
     if step.install is not None:
         check_needs(wanted, step)
-    with step.store.lock(by) as lock:
-        # Another run may have finished between the first look and the lock.
-        step = look(wanted, target, reason, datetime.datetime.now(datetime.timezone.utc))
-        step.warnings = lock.warnings
-        act(step, target, by, reason, kinds)
-        step.after, step.done = step.store.read(), True
+    try:
+        with step.store.lock(by) as lock:
+            # Another run may have finished between the first look and the lock.
+            step = look(wanted, target, reason, datetime.datetime.now(datetime.timezone.utc))
+            step.warnings = lock.warnings
+            act(step, target, by, reason, kinds)
+            step.after, step.done = step.store.read(), True
+    except OSError as error:
+        raise ReleaseError.unwritable(step.store.root, error) from error
     return step
 
 

@@ -119,9 +119,12 @@ def play(
     return Run(done.returncode, seconds, tasks, done.stdout + done.stderr)
 
 
-def interrupt(playbook: str, inventory: Path, after_tasks: int, delay: float, timeout: float = 900) -> int | None:
+def interrupt(
+    playbook: str, inventory: Path, after_tasks: int, delay: float, at_task: str = "", timeout: float = 900
+) -> int | None:
     """Start a playbook and end it, as a lost terminal does, ``delay`` s into the task after ``after_tasks``.
 
+    :param at_task: in place of a number: the name of the task in which it ends.
     :returns: how many tasks had begun, or ``None`` when the playbook ended by itself before that.
     """
     process = subprocess.Popen(
@@ -134,13 +137,15 @@ def interrupt(playbook: str, inventory: Path, after_tasks: int, delay: float, ti
         start_new_session=True,
     )
     assert process.stdout is not None
-    begun = 0
+    begun, reached = 0, False
     deadline = time.monotonic() + timeout
     for line in process.stdout:
-        begun += line.startswith(("TASK [", "RUNNING HANDLER ["))
-        if begun > after_tasks or time.monotonic() > deadline:
+        if line.startswith(("TASK [", "RUNNING HANDLER [")):
+            begun += 1
+            reached = f": {at_task}]" in line if at_task else begun > after_tasks
+        if reached or time.monotonic() > deadline:
             break
-    if process.poll() is None and begun > after_tasks:
+    if process.poll() is None and reached:
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import tarfile
 import time
@@ -13,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,23 +95,93 @@ def test_postgresql_stops_and_a_waiting_order_survives(inventory: Path, orders: 
     eventually("the order completes", lambda: orders.completed(case))
 
 
-def test_foreign_service_on_a_port_is_named_and_left_alone(inventory: Path, orders: Orders, on_vm: OnVm) -> None:
-    on_vm("docker stop temporal-ui")
-    on_vm("systemd-run --unit foreign-ui --collect python3 -m http.server 8080 --bind 127.0.0.1")
+@dataclass(frozen=True)
+class Foreign:
+    """Somebody else's service on a port of ours: how to start and stop it, who it says it is, and what it holds.
+
+    ``identity`` prints what changes when it is restarted, ``contents`` what changes when it is written to.
+    """
+
+    variable: str
+    port: int
+    ours: str
+    start: str
+    stop: str
+    name: str
+    identity: str
+    contents: str
+
+
+FOREIGN_UNIT = "systemctl show -p MainPID -p ActiveState -p ExecMainStartTimestampMonotonic foreign"
+FOREIGN_ROLES = (
+    "docker exec -u postgres foreign psql -X -At -c"
+    " \"select (select string_agg(rolname, ',' order by rolname) from pg_roles where rolname !~ '^pg_'),"
+    " (select string_agg(datname, ',' order by datname) from pg_database),"
+    " (select count(*) from pg_settings where sourcefile like '%auto.conf')\""
+)
+FOREIGN = {
+    "ui": Foreign(
+        variable="temporal_ui_port",
+        port=8080,
+        ours="temporal-ui",
+        start="systemd-run --quiet --unit foreign --collect python3 -m http.server 8080 --bind 127.0.0.1",
+        stop="systemctl stop foreign",
+        name="foreign.service",
+        identity=FOREIGN_UNIT,
+        contents="true",
+    ),
+    "postgres": Foreign(
+        variable="postgres_port",
+        port=5432,
+        ours="temporal-postgres",
+        start="docker run -d --name foreign -e POSTGRES_PASSWORD=theirs -p 127.0.0.1:5432:5432"
+        " $(docker inspect -f '{{.Config.Image}}' temporal-postgres)",
+        stop="docker rm -f -v foreign",
+        name="the container foreign",
+        identity="docker inspect -f '{{.State.Pid}} {{.State.StartedAt}} {{.RestartCount}}' foreign",
+        contents=FOREIGN_ROLES,
+    ),
+    "temporal": Foreign(
+        variable="temporal_grpc_port",
+        port=7233,
+        ours="temporal-server",
+        start="systemd-run --quiet --unit foreign --collect temporal server start-dev --headless --ip 127.0.0.1",
+        stop="systemctl stop foreign",
+        name="foreign.service",
+        identity=FOREIGN_UNIT,
+        contents="temporal operator namespace list --output json | grep '\"name\"' | sort",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", FOREIGN)
+def test_foreign_service_on_a_port_is_named_and_left_alone(
+    inventory: Path, orders: Orders, on_vm: OnVm, which: str
+) -> None:
+    foreign = FOREIGN[which]
+    on_vm(f"docker stop {foreign.ours}")
     try:
-        eventually("the foreign service listens", lambda: "8080" in on_vm("ss -ltn"))
+        on_vm(foreign.start)
+
+        def contents() -> str:
+            return on_vm(foreign.contents, check=False)
+
+        eventually("the foreign service listens", lambda: f":{foreign.port} " in on_vm("ss -ltn"))
+        if foreign.contents != "true":
+            eventually("the foreign service answers", lambda: contents() != "")
+        before = (on_vm(foreign.identity), contents())
         site = play("site", inventory)
         assert site.rc != 0
         assert site.changed == []
-        assert "temporal_ui_port" in site.failure
-        assert "8080" in site.failure
-        assert "foreign-ui" in site.failure or "python3" in site.failure
-        assert on_vm("systemctl is-active foreign-ui").strip() == "active"
+        assert foreign.variable in site.failure
+        assert f"{foreign.port}" in site.failure
+        assert foreign.name in site.failure
+        assert (on_vm(foreign.identity), contents()) == before, "the foreign service was touched"
     finally:
-        on_vm("systemctl stop foreign-ui")
+        on_vm(foreign.stop)
     site = play("site", inventory)
     assert site.rc == 0, site.failure
-    assert orders.healthy()
+    eventually("the API is healthy", orders.healthy)
 
 
 @contextmanager
@@ -160,6 +232,7 @@ def test_artifact_with_a_wrong_digest(inventory: Path, orders: Orders, live: Cal
     deploy = deploy_with(inventory, artifact_sha256=digest)
     assert deploy.rc != 0
     assert digest in deploy.failure
+    assert deploy.changed == []
     assert live() == before
     assert orders.healthy()
 
@@ -168,7 +241,9 @@ def test_artifact_without_a_lock_file(inventory: Path, orders: Orders, live: Cal
     before = live()
     deploy = deploy_with(inventory, artifact=str(repacked(tmp_path / "no-lock.tar.gz", without="package-lock.json")))
     assert deploy.rc != 0
-    assert "package-lock.json" in deploy.failure
+    assert "it has no package-lock.json" in deploy.failure
+    assert "on the controller" in deploy.failure, "it was transferred before it was looked at"
+    assert deploy.changed == []
     assert live() == before
     assert orders.healthy()
 
@@ -196,6 +271,68 @@ def test_full_disk_during_a_deploy(
     assert orders.healthy()
     again = play("deploy", inventory)
     assert again.rc == 0, again.failure
+
+
+APPLICATION = "/opt/order-processing/workflow"
+LEFTOVERS = rf"find {APPLICATION} -maxdepth 2 \( -name '*.partial' -o -name '*.new' -o -name .lock \)"
+
+
+@pytest.fixture
+def small_disk(inventory: Path, on_vm: OnVm, live: Callable[[], str]) -> Iterator[str]:
+    """The application's root on a file system of its own, with the live release and what is shared.
+
+    Its size is a little more than the least that the check for free space asks for, so that this is seen to suffice.
+    """
+    before = Path(live()).name
+    disk = "/mnt/small"
+    # PM2's unit sees the file systems that were there when it started.
+    on_vm(
+        f"set -e; mkdir -p {disk}; mount -t tmpfs -o size=460m tmpfs {disk}; cd {disk};"
+        f" mkdir -p releases/{before} shared; ln -s releases/{before} current;"
+        f" chown --reference={APPLICATION} .; chown --reference={APPLICATION}/releases releases;"
+        f" mount --bind {APPLICATION}/shared shared;"
+        f" mount --bind {APPLICATION}/releases/{before} releases/{before}; mount --rbind {disk} {APPLICATION};"
+        " systemctl restart order-processing-pm2"
+    )
+    try:
+        yield disk
+    finally:
+        on_vm(f"umount -R -l {APPLICATION}; umount -R -l {disk}; rmdir {disk}; systemctl restart order-processing-pm2")
+    deploy = play("deploy", inventory)
+    assert deploy.rc == 0, deploy.failure
+
+
+# What takes all room at which time; the check for free space comes too late or says yes. Inodes are room as well.
+FULL = {
+    "before it begins": "cat /dev/zero >{disk}/fill",
+    "while it is unpacked": "mount -o remount,nr_inodes=$(($(df --output=iused {disk} | tail -n 1) + 8)) {disk}",
+    "while npm installs": "systemd-run --quiet --collect --unit fill sh -c"
+    " 'until [ -e {disk}/releases/*.partial/node_modules ]; do sleep 0.05; done; cat /dev/zero >{disk}/fill'",
+}
+MAKE_ROOM = "systemctl stop fill 2>/dev/null; rm -f {disk}/fill; mount -o remount,nr_inodes=1000000 {disk}"
+
+
+def test_full_disk_half_way_leaves_nothing_and_the_next_run_finishes(
+    inventory: Path, orders: Orders, on_vm: OnVm, live: Callable[[], str], small_disk: str, tmp_path: Path
+) -> None:
+    eventually("the API is healthy on its small disk", orders.healthy)
+    before = live()
+    other = str(repacked(tmp_path / "other.tar.gz", padding=b"another release"))
+    for when, fill in FULL.items():
+        on_vm(fill.format(disk=small_disk), check=False)
+        deploy = deploy_with(inventory, artifact=other)
+        assert deploy.rc != 0, f"not full {when}"
+        assert re.search("No space left on device|ENOSPC", deploy.failure), when
+        assert "Free some space" in deploy.failure, when
+        assert live() == before, when
+        assert on_vm(LEFTOVERS) == "", f"left {when}"
+        assert orders.healthy(), when
+        on_vm(MAKE_ROOM.format(disk=small_disk))
+    deploy = deploy_with(inventory, artifact=other)
+    assert deploy.rc == 0, deploy.failure
+    assert live() != before
+    assert on_vm(LEFTOVERS) == ""
+    assert orders.healthy()
 
 
 def test_a_release_that_crashes_goes_back_by_itself(
@@ -237,11 +374,14 @@ def test_dynamic_configuration_needs_no_restart(inventory: Path, on_vm: OnVm) ->
     assert play("site", inventory).rc == 0
 
 
-def test_changed_history_shards_are_refused(inventory: Path, orders: Orders) -> None:
+def test_changed_history_shards_are_refused(inventory: Path, orders: Orders, on_vm: OnVm) -> None:
+    started = on_vm("docker inspect -f '{{.State.StartedAt}}' temporal-server")
     site = play("site", inventory, extra={"temporal_history_shards": 1024})
     assert site.rc != 0
     assert "temporal_history_shards" in site.failure
     assert "512" in site.failure
+    assert site.changed == [], "the server's configuration must not name a number that it cannot have"
+    assert on_vm("docker inspect -f '{{.State.StartedAt}}' temporal-server") == started
     assert orders.healthy()
 
 

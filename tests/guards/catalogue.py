@@ -870,6 +870,27 @@ RELEASES = _guards(
         "test_what_an_archive_holds_depends_on_its_kind",
     ),
     (
+        "a lock that could not be written",
+        "Lock.__enter__",
+        "shutil.rmtree(self.path, ignore_errors=True)",
+        "None",
+        "test_a_lock_that_cannot_be_written_is_not_left",
+    ),
+    (
+        "what to do about a full disk",
+        "ReleaseError.unwritable",
+        "error.errno in FULL",
+        "False",
+        "test_a_disk_that_gets_full_is_told_with_what_to_do",
+    ),
+    (
+        "what to do about a disk that npm filled",
+        "advice",
+        "any(word in said for word in FULL_WORDS)",
+        "False",
+        "test_a_disk_that_gets_full_is_told_with_what_to_do",
+    ),
+    (
         "nothing is left of a failed installation",
         "Store.install",
         "shutil.rmtree(place, ignore_errors=True)",
@@ -924,6 +945,7 @@ DEPLOYING = [
         "releases, on a host",
         "modules/release.py",
         "modules/test_release.py",
+        ("a disk that is full", "work", "OSError", "()", "test_a_full_disk_is_told_and_leaves_no_lock"),
         (
             "the digest is compared",
             "look",

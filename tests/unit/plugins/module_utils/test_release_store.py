@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import getpass
 import io
 import json
@@ -341,6 +342,7 @@ def npm(tmp_path: Path) -> Npm:
     script.write_text(
         '#!/bin/sh\nmkdir -p node_modules/ms && env > node_modules/ms/env && echo "$@" > node_modules/ms/arguments\n'
         "if [ -e dist/fail ]; then echo 'npm error code E404' >&2; exit 1; fi\n"
+        "if [ -e dist/full ]; then echo 'npm error ENOSPC: no space left on device' >&2; exit 1; fi\n"
     )
     script.chmod(0o755)
     node = tmp_path / "node"
@@ -357,6 +359,28 @@ def npm(tmp_path: Path) -> Npm:
 def install(store: Store, tmp_path: Path, account: Account, npm: Npm, name: str, files: dict[str, str]) -> Release:
     artifact = archive(tmp_path / f"{name}.tar.gz", files)
     return store.install(Release(name, file_digest(artifact)), artifact, account, {"source": name}, npm)
+
+
+def test_a_lock_that_cannot_be_written_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"), Lock(tmp_path / ".lock", "ann"):
+        pass
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_disk_that_gets_full_is_told_with_what_to_do(
+    store: Store, tmp_path: Path, account: Account, npm: Npm
+) -> None:
+    with pytest.raises(ReleaseError, match=r"ENOSPC: no space left.*Free some space"):
+        install(store, tmp_path, account, npm, "r1", {**GOOD, "dist/full": ""})
+    full = OSError(errno.ENOSPC, "No space left on device", "/a/b")
+    assert str(ReleaseError.unwritable(Path("/a"), full)).startswith(
+        "/a cannot be written: No space left on device (/a/b). Free some space"
+    )
+    assert "Free" not in str(ReleaseError.unwritable(Path("/a"), OSError(errno.EROFS, "Read-only file system")))
 
 
 def test_an_empty_host(tmp_path: Path) -> None:
@@ -462,7 +486,7 @@ def test_too_little_space_is_said_before_npm_runs_into_it(
         free: int
 
     monkeypatch.setattr("shutil.disk_usage", lambda _path: Usage(50 << 20))
-    with pytest.raises(ReleaseError, match="has 50 MB free, expected at least 300 MB"):
+    with pytest.raises(ReleaseError, match="has 50 MB free, expected at least 450 MB"):
         install(store, tmp_path, account, npm, "r1", GOOD)
 
 

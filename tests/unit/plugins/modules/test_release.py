@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import io
 import json
@@ -148,6 +149,17 @@ def test_check_mode_finds_an_artifact_that_cannot_be_used(host: Path) -> None:
     path = host / "broken.tar.gz"
     path.write_text("not an archive")
     assert "cannot be read as a .tar.gz" in run(host, check=True, artifact=str(path))["msg"]
+
+
+def test_a_full_disk_is_told_and_leaves_no_lock(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as during:
+        during.setattr(Path, "write_text", full)
+        said = run(host, artifact=artifact(host, "one"))["msg"]
+    assert f"{host}/app cannot be written: No space left on device. Free some space" in said
+    assert "warnings" not in run(host, artifact=artifact(host, "one"))
 
 
 def test_leftovers_are_cleaned(host: Path) -> None:

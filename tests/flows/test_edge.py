@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What nginx hands on to an application, seen by an application that says what it was asked."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from play import play
+
+PORT = 3999
+NAME = "echo.example"
+UPSTREAM = Path(__file__).with_name("echo_upstream.py")
+SITE = {"name": "echo", "kind": "app", "server_name": NAME, "upstream_servers": [f"127.0.0.1:{PORT}"]}
+
+
+@pytest.fixture(scope="module")
+def edge(inventory: Path, outputs: dict[str, str], on_vm: Callable[..., str]) -> Iterator[tuple[str, int]]:
+    """Host and port of the edge, with one more site, whose application is :data:`UPSTREAM`."""
+    subprocess.run(
+        ["docker", "exec", "-i", outputs["vm"], "sh", "-c", "cat >/run/echo_upstream.py"],
+        input=UPSTREAM.read_bytes(),
+        check=True,
+    )
+    on_vm(f"systemd-run --quiet --collect --unit echo-upstream python3 /run/echo_upstream.py {PORT}")
+    try:
+        site = play("site", inventory, extra={"nginx_sites": "{{ topology_nginx_sites + [" + json.dumps(SITE) + "] }}"})
+        assert site.rc == 0, site.failure
+        place = urlsplit(outputs["api_url"])
+        yield str(place.hostname), int(place.port or 80)
+    finally:
+        on_vm("systemctl stop echo-upstream")
+        back = play("site", inventory)
+    assert back.rc == 0, back.failure
+
+
+def seen(edge: tuple[str, int], **headers: str) -> dict[str, str]:
+    connection = http.client.HTTPConnection(*edge, timeout=10)
+    connection.request("GET", "/", headers={"Host": NAME, **headers})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    told: dict[str, str] = json.load(answer)
+    connection.close()
+    return told
+
+
+def test_an_application_learns_who_asked_and_for_what(edge: tuple[str, int]) -> None:
+    told = seen(edge)
+    assert told["host"] == NAME
+    assert told["x-forwarded-host"] == NAME
+    assert told["x-forwarded-proto"] == "http"
+    assert told["x-forwarded-for"] == told["x-real-ip"]
+    socket.inet_pton(socket.AF_INET, told["x-real-ip"])
+    assert told["x-real-ip"] != "127.0.0.1", "nginx took itself for the client"
+    assert "upgrade" not in told
+    assert told.get("connection", "").lower() != "upgrade"
+
+
+def test_a_client_cannot_pass_for_another_one(edge: tuple[str, int]) -> None:
+    forged = {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.7", "X-Forwarded-Proto": "https"}
+    told = seen(edge, **forged, **{"X-Forwarded-Host": "evil.example"})
+    assert told["x-real-ip"] != "203.0.113.7"
+    assert told["x-forwarded-for"] == f"203.0.113.7, {told['x-real-ip']}", "the client's own address comes last"
+    assert told["x-forwarded-proto"] == "http"
+    assert told["x-forwarded-host"] == NAME
+
+
+def test_a_websocket_reaches_the_application(edge: tuple[str, int]) -> None:
+    key = base64.b64encode(os.urandom(16)).decode()
+    ask = (
+        f"GET / HTTP/1.1\r\nHost: {NAME}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    )
+    with socket.create_connection(edge, 10) as connection, connection.makefile("rb") as answer:
+        connection.sendall(ask.encode())
+        assert answer.readline().split()[1] == b"101"
+        while answer.readline().strip():
+            pass
+        for word in (b"one", b"two"):
+            mask = os.urandom(4)
+            masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(word))
+            connection.sendall(bytes([0x81, 0x80 | len(word)]) + mask + masked)
+            assert answer.read(2 + len(word)) == bytes([0x81, len(word)]) + word
+
+
+def test_the_other_sites_still_answer(edge: tuple[str, int]) -> None:
+    connection = http.client.HTTPConnection(*edge, timeout=10)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 200
