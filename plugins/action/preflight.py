@@ -89,7 +89,7 @@ def _options(role: str, spec: options_.Spec, values: dict[str, t.Any]) -> list[o
 
 def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any]) -> list[options_.Problem]:
     ports = platform.ports(roles, values)
-    declared = platform.applications(values) if {"pm2_worker", "app_release"} & set(roles) else []
+    declared = platform.applications(values) if platform.APPLICATION_ROLES & set(roles) else []
     artifacts = {str(a["artifact"]) for a in declared if a.get("artifact")}
     problems = [
         *platform.check_clashes(ports),

@@ -10,18 +10,27 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import ecosystem, processes
+from ansible_collections.durable.temporal.plugins.module_utils._systemd import processes as instances
 
-RELEASE = ("name", "root", "user", "group", "source", "keep_releases")
+VIEWS = ("full", "release", "pm2", "systemd", "status")
+RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependencies")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url")
-STATUS = ("name", "user", "health_url")
+SYSTEMD = ("name", "releases", "current", "configuration", "health_url")
+STATUS = ("name", "user", "runtime", "health_url")
 
 
-def _view(application: dict[str, t.Any], view: str, environment: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _view(
+    application: dict[str, t.Any], view: str, environment: t.Mapping[str, t.Any], bind_address: str
+) -> dict[str, t.Any]:
     if view == "release":
         artifact = {"artifact": application["artifact"] or None, "sha256": application["artifact_sha256"] or None}
         return {**{k: application[k] for k in RELEASE}, **artifact}
     if view == "pm2":
         return {**{k: application[k] for k in PM2}, "processes": processes(ecosystem(application, environment))}
+    if view == "systemd":
+        builds = application["versioning"] == "worker_deployment"
+        wanted = instances(application, environment, bind_address)
+        return {**{k: application[k] for k in SYSTEMD}, "builds": builds, "processes": wanted}
     if view == "status":
         wanted = [{k: process[k] for k in ("name", "instances")} for process in application["processes"]]
         return {**{k: application[k] for k in STATUS}, "processes": wanted}
@@ -29,20 +38,26 @@ def _view(application: dict[str, t.Any], view: str, environment: t.Mapping[str, 
 
 
 def applications(
-    declared: t.Any, view: str = "full", environment: t.Mapping[str, t.Any] | None = None
+    declared: t.Any,
+    view: str = "full",
+    environment: t.Mapping[str, t.Any] | None = None,
+    bind_address: str = "127.0.0.1",
 ) -> list[dict[str, t.Any]]:
     """Applications with their defaults and paths, or the part of them that a module takes.
 
     :param declared: list of what users write in ``topology_applications``.
-    :param view: ``full``, ``release``, ``pm2`` or ``status``. Only ``full`` holds secrets.
-    :param environment: variables that every process gets; needed for ``pm2``, as it changes their digests.
+    :param view: one of ``VIEWS``. Only ``full`` holds secrets. ``pm2`` and ``systemd`` leave out what another runtime runs.
+    :param environment: variables that every process gets; needed for the runtimes, as it changes digests.
+    :param bind_address: where sockets listen, for ``systemd``.
     """
-    if view not in ("full", "release", "pm2", "status"):
-        raise AnsibleFilterError(f"applications: there is no view {view!r}; expected full, release, pm2 or status")
+    if view not in VIEWS:
+        raise AnsibleFilterError(f"applications: there is no view {view!r}; expected one of {', '.join(VIEWS)}")
     if not isinstance(declared, list) or not all(isinstance(a, dict) for a in declared):
         raise AnsibleFilterError(f"applications: found {type(declared).__name__}, expected a list of dictionaries")
     try:
-        return [_view(normalise(a), view, environment or {}) for a in declared]
+        found = [normalise(a) for a in declared]
+        wanted = [a for a in found if view not in ("pm2", "systemd") or a["runtime"] == view]
+        return [_view(a, view, environment or {}, bind_address) for a in wanted]
     except (InvalidApplication, ValueError, TypeError) as error:
         raise AnsibleFilterError(f"applications: {error}") from None
 

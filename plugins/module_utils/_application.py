@@ -19,6 +19,7 @@ PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 DEFAULTS: dict[str, t.Any] = {
     "user": "workflow",
     "runtime": "pm2",
+    "dependencies": "npm",
     "artifact": "",
     "artifact_sha256": "",
     "source": "",
@@ -30,49 +31,119 @@ DEFAULTS: dict[str, t.Any] = {
     "health_url": "",
     "keep_releases": 5,
     "environment": {},
+    "replay_command": [],
+    "versioning": "none",
+    "rollout_steps": [],
     "processes": [],
 }
-
-# The kill timeout must be longer than the time that the program gives its activities to finish: PM2's own 1600 ms kills
-# them, and they run again. A process counts as started when it says so (wait_ready).
-PROCESS_DEFAULTS: dict[str, t.Any] = {
-    "instances": 1,
-    "exec_mode": "fork",
-    "args": "",
-    "node_args": "",
-    "max_memory_restart": "",
-    "restart_delay": 3000,
-    "max_restarts": 10,
-    "min_uptime": "10s",
-    "kill_timeout": 30000,
-    "wait_ready": True,
-    "listen_timeout": 15000,
-    "environment": {},
+CHOICES: dict[str, tuple[str, ...]] = {
+    "runtime": ("pm2", "systemd"),
+    "dependencies": ("npm", "wheels", "none"),
+    "versioning": ("none", "worker_deployment"),
 }
+
+# What a process of each runtime may leave out.
+PROCESS_DEFAULTS: dict[str, dict[str, t.Any]] = {
+    # The kill timeout must be longer than the time that the program gives its activities to finish: PM2's own 1600 ms
+    # kills them, and they run again. A process counts as started when it says so (wait_ready).
+    "pm2": {
+        "instances": 1,
+        "exec_mode": "fork",
+        "args": "",
+        "node_args": "",
+        "max_memory_restart": "",
+        "restart_delay": 3000,
+        "max_restarts": 10,
+        "min_uptime": "10s",
+        "kill_timeout": 30000,
+        "wait_ready": True,
+        "listen_timeout": 15000,
+        "environment": {},
+    },
+    # As for PM2, the stop timeout is longer than what the program gives its activities. None: follows from the language.
+    "systemd": {
+        "instances": 1,
+        "notify": True,
+        "start_timeout_seconds": 90,
+        "stop_timeout_seconds": 60,
+        "memory_max": "1G",
+        "memory_deny_write_execute": None,
+        "socket": False,
+        "environment": {},
+    },
+}
+# What a process of each runtime must have: (option, what to write there).
+PROGRAM = {
+    "pm2": ("script", "name the file in the release, such as dist/worker.js"),
+    "systemd": ("command", "write a list of the program in the release and its arguments, such as [bin/worker]"),
+}
+MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?|infinity")
 
 
 class InvalidApplication(ValueError):
     """An application is declared in a way that cannot work; the text is for the operator."""
 
 
-def _process(application: str, declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _process(application: str, runtime: str, declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """A process with its defaults filled in."""
     name = str(declared.get("name", ""))
     where = f"application {application}, process {name or declared!r}"
     if not PROCESS_NAME.fullmatch(name):
         raise InvalidApplication(f"{where}: a name of letters, digits, hyphens and underscores is needed.")
-    if not declared.get("script"):
-        raise InvalidApplication(f"{where}: script is missing; name the file in the release, such as dist/worker.js.")
-    unknown = sorted(set(declared) - set(PROCESS_DEFAULTS) - {"name", "script"})
-    if unknown:
-        raise InvalidApplication(f"{where}: unknown option {', '.join(unknown)}.")
-    process = {**PROCESS_DEFAULTS, **{k: v for k, v in declared.items() if v is not None}}
+    given = {k: v for k, v in declared.items() if v is not None}
+    program, step = PROGRAM[runtime]
+    if not given.get(program):
+        raise InvalidApplication(f"{where}: {program} is missing; {step}.")
+    known = {r: {"name", PROGRAM[r][0], *PROCESS_DEFAULTS[r]} for r in PROCESS_DEFAULTS}
+    for option in sorted(set(given) - known[runtime]):
+        if others := [r for r in known if option in known[r]]:
+            raise InvalidApplication(f"{where}: {option} is for the runtime {others[0]}, and this one is {runtime}.")
+        raise InvalidApplication(f"{where}: unknown option {option}.")
+    process = {**PROCESS_DEFAULTS[runtime], **given}
     process["instances"] = int(process["instances"])
     if process["instances"] < 1:
         raise InvalidApplication(f"{where}: instances is {process['instances']}, at least 1 is needed.")
-    if process["exec_mode"] not in ("fork", "cluster"):
+    if runtime == "pm2" and process["exec_mode"] not in ("fork", "cluster"):
         raise InvalidApplication(f"{where}: exec_mode is {process['exec_mode']!r}; expected fork or cluster.")
+    if runtime == "systemd":
+        if not isinstance(process["command"], list):
+            raise InvalidApplication(f"{where}: command is {process['command']!r}; {step}.")
+        process["command"] = [str(word) for word in process["command"]]
+        process["memory_max"] = str(process["memory_max"])
+        if not MEMORY.fullmatch(process["memory_max"]):
+            raise InvalidApplication(
+                f"{where}: memory_max is {process['memory_max']!r}; expected a size such as 1G, or infinity."
+            )
     return process
+
+
+def _check_together(application: t.Mapping[str, t.Any]) -> None:
+    """:raises InvalidApplication: options that are fine alone and cannot work together."""
+    where = f"application {application['name']}"
+    runtime, versioned = application["runtime"], application["versioning"] != "none"
+    if runtime == "pm2" and application["dependencies"] == "wheels":
+        raise InvalidApplication(
+            f"{where}: dependencies is wheels and runtime pm2, which runs Node.js; set runtime to systemd."
+        )
+    if versioned and runtime != "systemd":
+        raise InvalidApplication(
+            f"{where}: versioning is {application['versioning']} and runtime {runtime}; only systemd keeps the builds of "
+            "a worker deployment side by side. Set runtime to systemd, or versioning to none."
+        )
+    if application["rollout_steps"] and not versioned:
+        raise InvalidApplication(
+            f"{where}: rollout_steps without versioning; set versioning to worker_deployment, or remove them."
+        )
+    shares = [int(step.get("percentage", 0)) for step in application["rollout_steps"]]
+    if shares != sorted(set(shares)) or any(not 1 <= share <= 100 for share in shares):
+        raise InvalidApplication(f"{where}: the percentages of rollout_steps are {shares}; they rise from 1 up to 100.")
+    sockets = [process["name"] for process in application["processes"] if process.get("socket")]
+    if sockets and not application["port"]:
+        raise InvalidApplication(f"{where}: process {sockets[0]} has a socket, and the application no port; set port.")
+    if len(sockets) > 1:
+        raise InvalidApplication(
+            f"{where}: the processes {' and '.join(sockets)} have a socket; the application's port can be that of one."
+        )
 
 
 def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -100,11 +171,18 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         )
     if application["user"] == "root":
         raise InvalidApplication(f"application {name}: user is root; applications run as a user without rights.")
+    for option, choices in CHOICES.items():
+        if application[option] not in choices:
+            raise InvalidApplication(
+                f"application {name}: {option} is {application[option]!r}; expected {' or '.join(choices)}."
+            )
     application.setdefault("group", application["user"])
-    application["processes"] = [_process(name, process) for process in application["processes"]]
+    runtime = application["runtime"]
+    application["processes"] = [_process(name, runtime, process) for process in application["processes"]]
     names = [process["name"] for process in application["processes"]]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise InvalidApplication(f"application {name}: process {', '.join(twice)} is declared twice.")
+    _check_together(application)
     application.update(
         current=f"{root}/current",
         releases=f"{root}/releases",

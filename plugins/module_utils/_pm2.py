@@ -8,12 +8,12 @@ Private to this collection. Pure functions; modules/pm2.py does what they say.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import typing as t
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ansible_collections.durable.temporal.plugins.module_utils._environment import digest, environment_of
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan, compare
 
 # Names of variables that every process carries, so that a listing tells which declaration it was started from.
@@ -27,30 +27,6 @@ UNDER_WAY = ("launching", "stopping")
 
 class Pm2Error(Exception):
     """Why processes cannot be brought to the wanted state; the text is for the operator."""
-
-
-def _digest(data: t.Any, length: int) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:length]
-
-
-def _text(value: t.Any) -> str:
-    """A value as an environment variable: ``true`` and not ``True``."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def environment_of(
-    application: t.Mapping[str, t.Any], process: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]
-) -> dict[str, str]:
-    """The variables of a process. What is declared closest to it wins; a value of ``None`` takes a variable away."""
-    derived = {
-        "NODE_ENV": "production",
-        "TEMPORAL_ADDRESS": application["temporal_address"] or None,
-        "TEMPORAL_NAMESPACE": application["namespace"] or None,
-        "TEMPORAL_TASK_QUEUE": application["task_queues"][0] if application["task_queues"] else None,
-        "PORT": application["port"],
-    }
-    merged = {**base, **derived, **application["environment"], **process["environment"]}
-    return {k: _text(v) for k, v in sorted(merged.items()) if v is not None}
 
 
 def ecosystem(application: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -91,7 +67,7 @@ def _entry(
     )
     environment = environment_of(application, process, base)
     fixed = {k: entry[k] for k in FIXED if k in entry}
-    definition = f"{_digest(fixed, 12)}-{_digest([entry, environment], 32)}"
+    definition = f"{digest(fixed, 12)}-{digest([entry, environment], 32)}"
     own = {DEFINITION: definition, VARIABLES: ",".join(environment)}
     return {**entry, "instances": process["instances"], "env": {**environment, **own}}
 

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 The durable.temporal contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at containers, systemd units, PM2 processes, URLs and disks of a host in one pass."""
+"""Looks at containers, systemd units, processes of applications, URLs and disks of a host in one pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ module: host_status
 short_description: Report what runs on a host and whether it is healthy
 version_added: 0.1.0
 description:
-  - Looks at containers, systemd units, PM2 processes, URLs and file systems in one pass and reports one check for each.
+  - Looks at containers, systemd units, processes of applications, URLs and file systems in one pass and reports one check
+    for each.
   - It never changes anything and never fails because something is unhealthy; RV(checks) says so.
 author:
   - The durable.temporal contributors (@durable-temporal)
@@ -34,8 +35,8 @@ options:
     default: []
   applications:
     description:
-      - Applications that PM2 runs, as they are declared for the roles that run them.
-      - Of each, C(name), C(user), C(processes) (C(name) and C(instances)) and C(health_url) are read.
+      - Applications that PM2 or systemd runs, as they are declared for the roles that run them.
+      - Of each, C(name), C(user), C(runtime), C(processes) (C(name) and C(instances)) and C(health_url) are read.
     type: list
     elements: dict
     default: []
@@ -119,6 +120,7 @@ from datetime import datetime, timezone
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
+from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, Instance, parse_show
 
 
 def container_checks(names: t.Sequence[str], inspected: t.Sequence[t.Mapping[str, t.Any]]) -> list[Check]:
@@ -194,6 +196,29 @@ def process_checks(
             else f"Look at: tail /var/log/pm2/{application}/*.log; deploy.yml starts what is missing."
         )
         checks.append(Check(application, name, status, found, f"{instances} online", message))
+    return checks
+
+
+def unit_checks(application: str, wanted: t.Mapping[str, int], found: t.Sequence[Instance]) -> list[Check]:
+    """One check a process that systemd runs: instances active, their releases, restarts."""
+    checks: list[Check] = []
+    for name, instances in wanted.items():
+        group = [i for i in found if i.unit.process == name and not i.unit.candidate]
+        active = [i for i in group if i.runs]
+        releases = ", ".join(sorted({i.unit.release for i in active})) or "none"
+        status: Status = "healthy" if len(active) >= instances else ("degraded" if active else "failed")
+        checks.append(
+            Check(
+                application,
+                name,
+                status,
+                f"{len(active)} of {len(group)} active, {sum(i.restarts for i in group)} restarts, release {releases}",
+                f"{instances} active",
+                ""
+                if status == "healthy"
+                else f"Look at: journalctl -u '{application}-{name}@*'; deploy.yml starts what is missing.",
+            )
+        )
     return checks
 
 
@@ -274,6 +299,13 @@ def _jlist(module: AnsibleModule, home: str, user: str) -> list[t.Mapping[str, t
         return []
 
 
+def _instances(module: AnsibleModule, application: str, processes: t.Iterable[str]) -> list[Instance]:
+    # Not loaded means not enabled and not running: patterns only find what is loaded.
+    patterns = [f"{application}-{process}@*.service" for process in processes]
+    _rc, out, _err = module.run_command(["systemctl", "show", SHOWN, *patterns]) if patterns else (0, "", "")
+    return parse_show(application, out)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -303,8 +335,11 @@ def main() -> None:
     for application in options["applications"]:
         name = str(application["name"])
         wanted = {str(p["name"]): int(p.get("instances", 1)) for p in application.get("processes", [])}
-        present = _jlist(module, f"/var/lib/{name}/.pm2", str(application.get("user", name)))
-        checks += process_checks(name, wanted, present, now_ms)
+        if application.get("runtime") == "systemd":
+            checks += unit_checks(name, wanted, _instances(module, name, wanted))
+        else:
+            present = _jlist(module, f"/var/lib/{name}/.pm2", str(application.get("user", name)))
+            checks += process_checks(name, wanted, present, now_ms)
         if application.get("health_url"):
             checks.append(_url_check(name, str(application["health_url"]), 200, 5))
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.durable.temporal.plugins.module_utils import _versions as versions
+from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
 
@@ -106,6 +107,8 @@ COMPONENTS = (
 )
 
 
+# Roles that take applications.
+APPLICATION_ROLES = {"pm2_worker", "systemd_worker", "app_release"}
 _UNITS = {"postgres": ("postgresql",), "temporal": ("temporal",), "temporal_ui": ("temporal-ui",)}
 
 
@@ -116,7 +119,8 @@ def components(roles: t.Collection[str], values: Values) -> list[Component]:
 
 def applications(values: Values) -> list[Mapping[str, t.Any]]:
     """The applications of a host, as declared."""
-    for name in ("pm2_worker_applications", "app_release_applications", "topology_applications"):
+    names = ("pm2_worker", "systemd_worker", "app_release", "topology")
+    for name in (f"{role}_applications" for role in names):
         declared = values.get(name)
         if isinstance(declared, list) and declared:
             return [a for a in declared if isinstance(a, Mapping)]
@@ -141,13 +145,23 @@ def ports(roles: t.Collection[str], values: Values) -> list[Port]:
                 found.append(Port(component.name, variable, number, address, container, units))
     if "nginx" in roles:
         found += _nginx_ports(values)
-    if {"pm2_worker", "app_release"} & set(roles):
+    if APPLICATION_ROLES & set(roles):
         for index, application in enumerate(applications(values)):
             name, number = str(application.get("name") or f"number {index + 1}"), _port(application.get("port"))
             if number:
                 variable = f"the port of the application {name}"
-                found.append(Port(f"application {name}", variable, number, "", units=(f"{name}-pm2", name)))
+                found.append(
+                    Port(f"application {name}", variable, number, "", units=_application_units(application, name))
+                )
     return found
+
+
+def _application_units(application: Mapping[str, t.Any], name: str) -> tuple[str, ...]:
+    """The units that may hold the port of an application. A socket is held by systemd itself."""
+    declared = application.get("processes")
+    processes = [p for p in declared if isinstance(p, Mapping)] if isinstance(declared, list) else []
+    own = [f"{name}-{process.get('name')}" for process in processes]
+    return (f"{name}-pm2", name, *own, *(["init.scope"] if any(p.get("socket") for p in processes) else []))
 
 
 def _nginx_ports(values: Values) -> list[Port]:
@@ -431,6 +445,10 @@ def check_applications(declared: Sequence[Mapping[str, t.Any]], missing: t.Colle
                 )
             seen.setdefault(str(value), index)
     for index, application in enumerate(declared):
+        try:
+            normalise(application)
+        except (InvalidApplication, ValueError, TypeError) as error:
+            problems.append(Problem(f"topology_applications[{index}]", str(error)))
         artifact = application.get("artifact")
         if artifact and artifact in missing:
             problems.append(
@@ -606,10 +624,11 @@ def summary(roles: t.Collection[str], values: Values, probe: Probe) -> list[dict
         held = any(one["unit"].removesuffix(".service") == "nginx" for one in probe.get("listeners", ()))
         places = _places(p for p in wanted if p.component == "nginx")
         rows.append(_row("nginx", "distribution", "systemd", places, "runs" if held else "new"))
-    if {"pm2_worker", "app_release"} & set(roles):
+    if APPLICATION_ROLES & set(roles):
         for application in applications(values):
             name = str(application.get("name"))
-            held = any(one["unit"] == f"{name}-pm2.service" for one in probe.get("listeners", ()))
+            number, units = _port(application.get("port")), set(_application_units(application, name))
+            held = any(one["port"] == number and _ours(one, (), units) for one in probe.get("listeners", ()))
             places = _places(p for p in wanted if p.component == f"application {name}")
             runtime = str(application.get("runtime") or "pm2")
             rows.append(_row(name, "its artifact", runtime, places, "runs" if held else "new"))

@@ -202,7 +202,7 @@ OPTIONS = _guards(
     ),
 )
 
-_EACH_PORT = "{'pm2_worker', 'app_release'} & set(roles)"
+_EACH_PORT = "APPLICATION_ROLES & set(roles)"
 PLATFORM = _guards(
     "preflight, platform",
     "plugin_utils/_preflight_platform.py",

@@ -9,9 +9,12 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.durable.temporal.plugins.filter.applications import applications
 from ansible_collections.durable.temporal.plugins.filter.pm2_ecosystem import pm2_ecosystem
+from ansible_collections.durable.temporal.plugins.filter.systemd_environments import systemd_environments
 from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 
 PROCESS = {"name": "worker", "script": "dist/worker.js"}
+UNIT = {"name": "worker", "command": ["bin/worker"]}
+VERSIONED = {"name": "a", "runtime": "systemd", "versioning": "worker_deployment"}
 
 
 def test_paths_follow_from_the_name() -> None:
@@ -56,6 +59,23 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
         ({"name": "a", "processes": [{**PROCESS, "exec_mode": "clustre"}]}, "fork or cluster"),
         ({"name": "a", "processes": [{**PROCESS, "instanses": 2}]}, "unknown option instanses"),
         ({"name": "a", "processes": [PROCESS, PROCESS]}, "declared twice"),
+        ({"name": "a", "runtime": "docker"}, "runtime is 'docker'; expected pm2 or systemd"),
+        ({"name": "a", "dependencies": "pip"}, "expected npm or wheels or none"),
+        ({"name": "a", "dependencies": "wheels"}, "set runtime to systemd"),
+        ({"name": "a", "versioning": "worker_deployment"}, "only systemd keeps the builds"),
+        ({"name": "a", "rollout_steps": [{"percentage": 5}]}, "rollout_steps without versioning"),
+        ({**VERSIONED, "rollout_steps": [{"percentage": 50}, {"percentage": 25}]}, r"\[50, 25\]; they rise"),
+        ({**VERSIONED, "rollout_steps": [{"percentage": 101}]}, "they rise from 1 up to 100"),
+        ({"name": "a", "processes": [{**PROCESS, "command": ["x"]}]}, "command is for the runtime systemd"),
+        ({**VERSIONED, "processes": [{**PROCESS, **UNIT}]}, "script is for the runtime pm2, and this one is systemd"),
+        ({**VERSIONED, "processes": [{"name": "w"}]}, "command is missing; write a list"),
+        ({**VERSIONED, "processes": [{**UNIT, "command": "bin/worker -x"}]}, "write a list"),
+        ({**VERSIONED, "processes": [{**UNIT, "memory_max": "1 GB"}]}, "expected a size such as 1G"),
+        ({**VERSIONED, "processes": [{**UNIT, "socket": True}]}, "the application no port; set port"),
+        (
+            {**VERSIONED, "port": 1, "processes": [{**UNIT, "socket": True}, {**UNIT, "name": "b", "socket": True}]},
+            "can be that of one",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(declared: dict[str, t.Any], says: str) -> None:
@@ -74,6 +94,39 @@ def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:
     (status,) = applications(declared, "status")
     assert "canary" not in str(status)
     assert status["processes"] == [{"name": PROCESS["name"], "instances": 1}]
+
+
+def test_a_view_of_a_runtime_leaves_out_the_others_and_holds_no_secret() -> None:
+    environment = {"KEY": "canary", "PORT": 8080}
+    declared = [
+        {"name": "a", "processes": [PROCESS]},
+        {"name": "b", "runtime": "systemd", "dependencies": "none", "processes": [UNIT], "environment": environment},
+    ]
+    assert [a["name"] for a in applications(declared, "pm2")] == ["a"]
+    (systemd,) = applications(declared, "systemd")
+    assert systemd["name"] == "b"
+    assert systemd["processes"][0]["port"] == "8080"
+    assert "canary" not in str(systemd)
+    (path,) = systemd_environments(declared)
+    assert path == f"/etc/b/worker.{systemd['processes'][0]['definition']}.env"
+    assert systemd_environments(declared)[path] == 'KEY="canary"\nPORT="8080"\n'
+
+
+def test_a_change_of_a_variable_of_the_command_or_of_the_sandbox_is_another_definition() -> None:
+    def definition(base: dict[str, str] | None = None, **process: t.Any) -> str:
+        declared = {"name": "b", "runtime": "systemd", "dependencies": "none", "processes": [{**UNIT, **process}]}
+        return str(applications([declared], "systemd", base)[0]["processes"][0]["definition"])
+
+    found = [
+        definition(),
+        definition({"A": "1"}),
+        definition(environment={"A": "2"}),
+        definition(command=["bin/worker", "-v"]),
+        definition(memory_max="2G"),
+        definition(memory_deny_write_execute=False),
+    ]
+    assert len(set(found)) == len(found)
+    assert definition(instances=3) == found[0]
 
 
 def test_filters_agree_on_digests() -> None:

@@ -374,3 +374,25 @@ def test_the_same_problem_of_several_hosts_is_one_line() -> None:
     found = [(name, same) for name in ("a", "b", "c", "d", "d")] + [("a", other)]
     assert platform.report(found, "error") == ["a, b, c and 1 more: x is 1; …"]
     assert platform.report(found, "warning") == ["a: y is 2; …"]
+
+
+def test_the_socket_of_an_application_is_held_by_systemd() -> None:
+    process = {"name": "api", "command": ["bin/api"], "socket": True}
+    declared = {"name": "orders", "runtime": "systemd", "port": 3000, "processes": [process]}
+    values = {"systemd_worker_applications": [declared]}
+    ports = platform.ports(["systemd_worker"], values)
+    for holder in (
+        listener("127.0.0.1", 3000, "systemd", "init.scope"),
+        listener("::", 3000, "x", "orders-api@r.1.service"),
+    ):
+        assert platform.check_foreign(ports, {**PROBE, "listeners": [holder]}) == []
+        assert platform.summary(["systemd_worker"], values, {"listeners": [holder]})[0]["present"] == "runs"
+    assert platform.check_foreign(ports, {**PROBE, "listeners": [listener("::", 3000, "x", "other.service")]})
+    plain = {"systemd_worker_applications": [{**declared, "processes": [{**process, "socket": False}]}]}
+    held = [listener("127.0.0.1", 3000, "systemd", "init.scope")]
+    assert platform.check_foreign(platform.ports(["systemd_worker"], plain), {**PROBE, "listeners": held})
+
+
+def test_options_of_an_application_that_cannot_work_together_are_found() -> None:
+    found = texts(platform.check_applications([{"name": "orders", "dependencies": "wheels"}]))
+    assert "dependencies is wheels and runtime pm2" in found[0]

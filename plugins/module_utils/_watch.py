@@ -1,0 +1,86 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules that run processes share, whatever runs them: health, candidates, one run at a time.
+
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import socket
+import time
+import typing as t
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from ansible.module_utils.urls import open_url
+
+POLL_SECONDS = 0.4
+# A release is tried beside the live one by processes with this in their name.
+CANDIDATE = "-candidate"
+
+
+class BusyError(Exception):
+    """Another run is at work; the text is for the operator."""
+
+
+def health(url: str) -> tuple[bool, str]:
+    """Whether an address answers as a healthy application does, and what it answered."""
+    try:
+        answer = open_url(url, timeout=5, use_proxy=False, headers={"Accept": "application/json"})
+        code, body = int(answer.getcode()), answer.read(4096).decode(errors="replace")
+    except HTTPError as error:
+        code, body = error.code, error.read(4096).decode(errors="replace")
+    except Exception as error:
+        return False, str(getattr(error, "reason", error))
+    with contextlib.suppress(ValueError):
+        data = json.loads(body)
+        if isinstance(data, dict) and "status" in data:
+            return code == 200 and data["status"] == "healthy", f"{code} {body.strip()[:200]}"
+    return code == 200, f"{code} {body.strip()[:200]}"
+
+
+def candidate_queue(queue: str, release: str) -> str:
+    """The task queue that only the candidate of a release polls."""
+    return f"{queue}{CANDIDATE}-{release}"
+
+
+def on_port(url: str, declared: str, port: int) -> str:
+    """An address of an application as its candidate has it; empty when the address is not on the application's port."""
+    parts = urlsplit(url)
+    if not declared or str(parts.port or "") != declared:
+        return ""
+    return parts._replace(netloc=f"{parts.hostname}:{port}").geturl()
+
+
+def spare_port() -> int:
+    """A TCP port of this host that nobody uses now."""
+    with socket.socket() as spare:
+        spare.bind(("127.0.0.1", 0))
+        return int(spare.getsockname()[1])
+
+
+@contextlib.contextmanager
+def alone(path: Path, wait_seconds: float) -> t.Iterator[int]:
+    """Keep other runs away; yields the open file, which holds the lock as long as any program has it open.
+
+    :raises BusyError: another run was still at work after ``wait_seconds``.
+    """
+    end = time.monotonic() + wait_seconds
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise BusyError(
+                        f"another run has been at work on its processes for {wait_seconds:.0f} s; deploy again when it is done"
+                    ) from None
+                time.sleep(POLL_SECONDS)
+        yield file.fileno()
