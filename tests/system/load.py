@@ -195,8 +195,8 @@ class Sender:
         if running:
             await asyncio.wait(running)
         self.report.cpu_percent = round(100 * (time.process_time() - used) / (loop.time() - self._began or 1), 1)
-        for connection in self._idle:
-            connection.close()
+        while self._idle:
+            self._idle.pop().close()
         self._summarise()
         return self.report
 
