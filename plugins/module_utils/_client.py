@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from ansible_collections.durable.temporal.plugins.module_utils._client_deployments import Deployments
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError, explain
 
 T = t.TypeVar("T")
@@ -71,7 +72,7 @@ class Settings:
         )
 
 
-class Temporal:
+class Temporal(Deployments):
     """A connection to one frontend. Every method blocks, returns plain data and raises :class:`TemporalError`.
 
     Times are seconds; points in time are seconds since the epoch.
@@ -86,9 +87,25 @@ class Temporal:
         """
         # Here and not at the top: modules must load, and say what is missing, where there is no SDK.
         service, runtime = importlib.import_module("temporalio.service"), importlib.import_module("temporalio.runtime")
-        self._common, self._enums, self._namespace, self._operator, self._taskqueue, self._workflow = (
+        (
+            self._common,
+            self._deployment,
+            self._enums,
+            self._namespace,
+            self._operator,
+            self._taskqueue,
+            self._workflow,
+        ) = (
             importlib.import_module(f"temporalio.api.{name}.v1")
-            for name in ("common", "enums", "namespace", "operatorservice", "taskqueue", "workflowservice")
+            for name in (
+                "common",
+                "deployment",
+                "enums",
+                "namespace",
+                "operatorservice",
+                "taskqueue",
+                "workflowservice",
+            )
         )
         self.settings = settings
         self._retry = retry

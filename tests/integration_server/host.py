@@ -7,6 +7,7 @@ Told by environment variables, none of which has a default, because a suite that
 - ``TEMPORAL_TEST_HOST``: the container of the host on which modules, command and psql run; ``localhost`` for this machine.
 - ``TEMPORAL_TEST_DATABASE``: the option ``database`` of the modules, as JSON.
 - ``TEMPORAL_TEST_PSQL``: a JSON list, the start of a psql command line of a superuser on that host.
+- ``TEMPORAL_TEST_DYNAMIC_CONFIG``: the server's file of dynamic configuration on that host; tests add to it for a while.
 - ``TEMPORAL_TEST_SCHEMA``: further options of the module ``schema`` as JSON: ``tool``, ``tool_database_host`` and so on.
 """
 

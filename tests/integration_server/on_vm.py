@@ -23,6 +23,7 @@ def main() -> int:
         **os.environ,
         "TEMPORAL_ADDRESS": "127.0.0.1:7233",
         "TEMPORAL_TEST_HOST": vm,
+        "TEMPORAL_TEST_DYNAMIC_CONFIG": "/opt/order-processing/temporal/config/dynamicconfig.yaml",
         "TEMPORAL_TEST_DATABASE": json.dumps(
             {"password": (run_dir / "secrets" / "temporal-database-password").read_text().strip()}
         ),
