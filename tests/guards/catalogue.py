@@ -1522,6 +1522,68 @@ PACKAGES = _guards(
     ),
 )
 
+WORKER_DEPLOYMENTS = [
+    *_guards(
+        "worker deployments",
+        "modules/worker_deployment.py",
+        "modules/test_worker_deployment.py",
+        (
+            "a build that is not registered",
+            "missing_builds",
+            "build in known",
+            "True",
+            "test_an_unknown_build_lists_the_known_ones",
+        ),
+        (
+            "a build that nobody polls for",
+            "missing_builds",
+            "idle or not counts",
+            "False",
+            "test_a_build_without_workers_gets_nothing",
+        ),
+        (
+            "a build in keep is not pruned",
+            "prunable",
+            "build in item['keep']",
+            "False",
+            "test_only_what_is_done_is_pruned",
+        ),
+        (
+            "a build with workers is not pruned",
+            "prunable",
+            "any(counts.values())",
+            "False",
+            "test_only_what_is_done_is_pruned",
+        ),
+        (
+            "somebody else's change is told",
+            "_explained",
+            "'conflict token' not in error.message",
+            "True",
+            "test_somebody_elses_change_is_not_overwritten",
+        ),
+    ),
+    *_guards(
+        "rollouts",
+        "plugin_utils/_rollout.py",
+        "plugin_utils/test_rollout.py",
+        (
+            "a broken limit ends the rollout",
+            "Rollouts._step",
+            "found.get('failed')",
+            "False",
+            "test_a_broken_limit_goes_back_at_once",
+        ),
+        (
+            "the way back is tried again",
+            "Rollouts._deployment",
+            "not passing or time.monotonic() >= end",
+            "True",
+            "test_the_way_back_is_tried_until_it_works",
+        ),
+    ),
+]
+
 GUARDS = [
     *ARTIFACTS,
     *NPM,
@@ -1535,6 +1597,7 @@ GUARDS = [
     *RELEASES,
     *DEPLOYING,
     *NAMESPACES,
+    *WORKER_DEPLOYMENTS,
     *SCHEMA,
     *POSTGRES,
     *COMPOSE,
