@@ -7,7 +7,12 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.durable.temporal.plugins.filter.rollouts import rollouts
 
-RAMPED = {"name": "approvals", "versioning": "worker_deployment", "rollout_steps": [{"percentage": 5}]}
+RAMPED = {
+    "name": "approvals",
+    "runtime": "systemd",
+    "versioning": "worker_deployment",
+    "rollout_steps": [{"percentage": 5}],
+}
 
 
 def test_only_versioned_applications_with_a_release() -> None:
