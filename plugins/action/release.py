@@ -12,6 +12,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.durable.temporal.plugins.module_utils._lock import boot_id, started
 from ansible_collections.durable.temporal.plugins.module_utils._release import (
     ReleaseError,
     check_archive,
@@ -32,6 +33,24 @@ def deployer(environment: t.Mapping[str, str]) -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
+def machine() -> str:
+    """This machine since its last start. Containers of one machine are told apart by name."""
+    return f"{socket.gethostname()} {boot_id()}"
+
+
+def this_run() -> dict[str, t.Any]:
+    """The run of the playbook that this task is a part of; each task is a child of its process."""
+    pid = os.getppid()
+    return {"id": f"{machine()} {pid} {started(pid)}", "machine": machine(), "pid": pid}
+
+
+def gone_run(lock: t.Mapping[str, t.Any]) -> str:
+    """The id of the run that holds a lock, if it was a run of this machine that has ended; else empty."""
+    run, pid = str(lock.get("run", "")), int(lock.get("controller_pid") or 0)
+    here = bool(run) and lock.get("machine") == machine()
+    return run if here and run != f"{machine()} {pid} {started(pid)}" else ""
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Runs the module with digests first, and again with the files that are missing on the host."""
 
@@ -44,9 +63,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         arguments["by"] = arguments.get("by") or deployer(os.environ)
+        arguments["run"] = this_run()
         applications = arguments.get("applications")
         remote = str(arguments.get("remote_src", False)).lower() in ("true", "yes", "1", "on")
         if remote or not isinstance(applications, list):
+            return self._call(arguments, task_vars)
+        if arguments.get("state") == "settled":
+            # Whatever was wrong with the artifacts: the lock is freed.
+            arguments["applications"] = [{**a, "artifact": None} for a in applications]
             return self._call(arguments, task_vars)
         try:
             files = {str(a.get("name")): self._artifact(a) for a in applications if a.get("artifact")}
@@ -94,6 +118,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._remove_tmp_path(directory)
 
     def _call(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """Run the module; once more when the lock that it met was left by a run of this machine that is gone."""
+        result = self._module(arguments, task_vars)
+        if gone := gone_run(result.get("lock") or {}):
+            return self._module({**arguments, "run": {**arguments["run"], "take_over": gone}}, task_vars)
+        return result
+
+    def _module(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         return t.cast(
             "dict[str, t.Any]", self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.durable.temporal.plugins.module_utils._environment import digest, environment_of
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan, compare
+from ansible_collections.durable.temporal.plugins.module_utils._watch import CANDIDATE, candidate_queue
 
 # Names of variables that every process carries, so that a listing tells which declaration it was started from.
 DEFINITION = "DURABLE_DEFINITION"
@@ -23,6 +24,8 @@ VARIABLES = "DURABLE_VARIABLES"
 FIXED = ("cwd", "script", "args", "node_args", "exec_mode", "out_file", "error_file", "merge_logs", "log_date_format")
 # Statuses of a process that is on its way; it is waited for before anything is decided.
 UNDER_WAY = ("launching", "stopping")
+# A candidate has no work to finish when it is taken away.
+CANDIDATE_KILL_MS = 500
 
 
 class Pm2Error(Exception):
@@ -83,6 +86,32 @@ def processes(file: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         }
         for entry in file["apps"]
     ]
+
+
+def candidate(file: t.Mapping[str, t.Any], directory: str, release: str, port: int) -> dict[str, t.Any]:
+    """The ecosystem that tries a release beside the live one: one instance of each process, as declared, but on a spare
+    port and a task queue of its own, so that it gets neither requests nor tasks. It is not restarted: a crash counts.
+
+    :param file: the ecosystem of the application.
+    :param directory: where the release lies.
+    """
+    entries = []
+    for entry in file["apps"]:
+        env = dict(entry["env"])
+        if "PORT" in env:
+            env["PORT"] = str(port)
+        if queue := env.get("TEMPORAL_TASK_QUEUE"):
+            env["TEMPORAL_TASK_QUEUE"] = candidate_queue(queue, release)
+        own = {
+            "name": entry["name"] + CANDIDATE,
+            "cwd": directory,
+            "instances": 1,
+            "autorestart": False,
+            "kill_timeout": CANDIDATE_KILL_MS,
+            "env": env,
+        }
+        entries.append({**entry, **own})
+    return {"apps": entries}
 
 
 @dataclass(frozen=True)

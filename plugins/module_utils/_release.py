@@ -9,7 +9,7 @@ Private to this collection. Layout below an application's root::
     releases/<id>.partial/    one that was not finished
     shared/                   what outlives releases; shared/deploys.log says who did what, when
     current -> releases/<id>  the live release
-    .lock/                    held while something changes
+    .lock                     held by a run of a playbook while something changes, see ``_lock``
 
 The upper half is pure and tested by tables; :class:`Store` does what it says on disk.
 """
@@ -30,12 +30,11 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-import time
-import types
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ansible_collections.durable.temporal.plugins.module_utils._lock import Lock, Run
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -322,91 +321,6 @@ def check_digest(path: str, found: str, expected: str) -> None:
 # --- On disk ------------------------------------------------------------------------------------------------------
 
 
-def _boot_id() -> str:
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""
-
-
-def _age(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
-
-
-@dataclass
-class Lock:
-    """Keeps two deployments of one application on one host apart.
-
-    A directory, because making one is atomic, with the holder in it. It is removed on every exit that runs Python code;
-    what a killed holder leaves is recognised by its process and its boot, and taken over with a warning.
-    """
-
-    path: Path
-    holder: str
-    warnings: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> Lock:
-        for attempt in range(3):
-            try:
-                self.path.mkdir(mode=0o755)
-            except FileExistsError:
-                if attempt == 2:
-                    raise ReleaseError(
-                        f"{self.path} cannot be taken: another run takes it at the same moment. Try again."
-                    ) from None
-                self._take_over()
-                continue
-            me = {"holder": self.holder, "pid": os.getpid(), "boot": _boot_id(), "since": time.time()}
-            try:
-                self._file.write_text(json.dumps(me))
-            except OSError:
-                shutil.rmtree(self.path, ignore_errors=True)
-                raise
-            return self
-        raise AssertionError("not reached")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
-    ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    @property
-    def _file(self) -> Path:
-        return self.path / "holder.json"
-
-    def _take_over(self) -> None:
-        """Remove the lock of a process that is gone.
-
-        :raises ReleaseError: its holder is alive; says who and since when.
-        """
-        try:
-            found = json.loads(self._file.read_text())
-            pid, boot, since, holder = int(found["pid"]), found["boot"], float(found["since"]), str(found["holder"])
-        except FileNotFoundError:
-            # Between another run's mkdir and its write, or killed right there.
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - self.path.stat().st_mtime < 5:
-                    raise ReleaseError(
-                        f"{self.path} has just been taken by another run. Try again when it is done."
-                    ) from None
-            pid, boot, since, holder = 0, "", time.time(), "an unknown run"
-        except (ValueError, KeyError, TypeError):
-            pid, boot, since, holder = 0, "", time.time(), "an unknown run"
-        age = _age(time.time() - since)
-        if pid and boot == _boot_id() and Path(f"/proc/{pid}").exists():
-            raise ReleaseError(
-                f"{self.path} is held by {holder} (process {pid}) for {age}. Wait for it to end; "
-                "if it hangs, end that process, and the next run takes the lock over."
-            )
-        self.warnings.append(f"{self.path} was left by {holder} {age} ago, whose process is gone; took it over.")
-        shutil.rmtree(self.path, ignore_errors=True)
-
-
 class Store:
     """The releases of one application on this host."""
 
@@ -471,8 +385,9 @@ class Store:
                 path.mkdir(mode=mode)
                 os.chown(path, account.uid, account.gid)
 
-    def lock(self, holder: str) -> Lock:
-        return Lock(self.root / ".lock", holder)
+    def lock(self, run: Run, take_over: str = "") -> Lock:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return Lock(self.root / ".lock", run, take_over)
 
     def append(self, **entry: t.Any) -> None:
         """One line into the log: who did what, when."""

@@ -91,9 +91,14 @@ options:
     description:
       - V(started) runs what is wanted and changes only what differs.
       - V(reloaded) also reloads what does not differ.
+      - V(candidate) tries what V(started) would start or reload, beside what runs. It starts one instance of each process
+        in the release that O(live) names, on a spare port and on a task queue of its own (C(-candidate-) and the release
+        are appended to E(TEMPORAL_TASK_QUEUE)), and waits until it runs and answers. What runs is not touched. Nothing is
+        tried when no release is live yet.
+      - V(withdrawn) deletes candidates only. So does V(started), besides what it does.
       - V(deleted) deletes all processes of the applications.
     type: str
-    choices: [started, reloaded, deleted]
+    choices: [started, reloaded, candidate, withdrawn, deleted]
     default: started
   live:
     description:
@@ -151,6 +156,26 @@ pids:
   description: Application to the process ids of its instances. A Temporal worker's identity begins with one of them.
   returned: always
   type: dict
+candidates:
+  description: What was tried, one row an application.
+  returned: when O(state=candidate)
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the application.
+      type: str
+    release:
+      description: The release that was tried.
+      type: str
+    task_queues:
+      description: The task queues that its candidates poll, if they are workers.
+      type: list
+      elements: str
+    pids:
+      description: The process ids of its candidates.
+      type: list
+      elements: int
 checks:
   description: The health of each wanted process and each O(applications[].health_url).
   returned: always
@@ -194,7 +219,6 @@ changes:
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -204,10 +228,8 @@ import time
 import typing as t
 from collections import Counter
 from pathlib import Path
-from urllib.error import HTTPError
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     DEFINITION,
@@ -215,6 +237,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     Actions,
     Instance,
     Pm2Error,
+    candidate,
     checks,
     instances,
     parse,
@@ -225,6 +248,15 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     trouble,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
+from ansible_collections.durable.temporal.plugins.module_utils._watch import (
+    CANDIDATE,
+    POLL_SECONDS,
+    BusyError,
+    alone,
+    health,
+    on_port,
+    spare_port,
+)
 
 PROCESS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -243,8 +275,10 @@ APPLICATION: dict[str, t.Any] = {
     "processes": {"type": "list", "elements": "dict", "options": PROCESS},
     "health_url": {"type": "str"},
 }
+STATES = ("started", "reloaded", "candidate", "withdrawn", "deleted")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-POLL_SECONDS = 0.4
+# A candidate must answer this often in a row: the first answer of a program may be its last.
+HEALTHY_ANSWERS = 3
 LOG_LINES = 12
 # Lines of a stack trace that are about Node.js and PM2, not about the application.
 INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
@@ -256,22 +290,6 @@ def release_of(pid: int) -> str:
         return Path(os.readlink(f"/proc/{pid}/cwd")).name
     except OSError:
         return ""
-
-
-def health(url: str) -> tuple[bool, str]:
-    """Whether an address answers as a healthy application does, and what it answered."""
-    try:
-        answer = open_url(url, timeout=5, use_proxy=False, headers={"Accept": "application/json"})
-        code, body = int(answer.getcode()), answer.read(4096).decode(errors="replace")
-    except HTTPError as error:
-        code, body = error.code, error.read(4096).decode(errors="replace")
-    except Exception as error:
-        return False, str(getattr(error, "reason", error))
-    with contextlib.suppress(ValueError):
-        data = json.loads(body)
-        if isinstance(data, dict) and "status" in data:
-            return code == 200 and data["status"] == "healthy", f"{code} {body.strip()[:200]}"
-    return code == 200, f"{code} {body.strip()[:200]}"
 
 
 class Daemon:
@@ -313,20 +331,13 @@ class Daemon:
 
         :raises Pm2Error: another run was still at work after ``wait_seconds``.
         """
-        path = Path("/run/lock") / f"durable-temporal-{self.application['unit']}"
-        end = time.monotonic() + wait_seconds
-        with path.open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        text = f"another run has been at work on its processes for {wait_seconds:.0f} s; deploy again when it is done"
-                        raise Pm2Error(text) from None
-                    time.sleep(POLL_SECONDS)
-            self._held = [file.fileno()]
-            yield
+        try:
+            with alone(Path("/run/lock") / f"durable-temporal-{self.application['unit']}", wait_seconds) as held:
+                self._held = [held]
+                yield
+        except BusyError as error:
+            raise Pm2Error(str(error)) from None
+        finally:
             self._held = []
 
     def call(self, *arguments: str) -> str:
@@ -568,6 +579,131 @@ class Work:
         return {"name": self.name, "release": self.release, "processes": present(self.found)}
 
 
+class Candidate:
+    """A release of one application, tried beside the live one."""
+
+    def __init__(self, module: AnsibleModule, application: dict[str, t.Any]) -> None:
+        self.module = module
+        self.application = application
+        self.name: str = application["name"]
+        self.wait: int = module.params["wait_seconds"]
+        self.daemon = Daemon(application, module.params["pm2"], timeout_seconds=self.wait + 300)
+        self.live = Path(application["current"])
+        self.release = str(
+            module.params["live"].get(self.name) or (self.live.resolve().name if self.live.is_dir() else "")
+        )
+        self.found: list[Instance] = []
+        self.queues: list[str] = []
+
+    def run(self) -> None:
+        """:raises Pm2Error: the release does not work; it is gone again, and what runs was not touched."""
+        if self.module.check_mode or not self.live.is_dir() or not self.daemon.runs():
+            return
+        with self.daemon.alone(self.wait):
+            found = self.daemon.settled(self.wait)
+            self._delete(found)
+            if not self._differs([i for i in found if not i.name.endswith(CANDIDATE)]):
+                return
+            try:
+                self._start()
+            except Pm2Error:
+                self._delete(self.daemon.listing())
+                raise
+
+    def withdraw(self) -> None:
+        """Take candidates away."""
+        if not self.module.check_mode and self.daemon.runs():
+            with self.daemon.alone(self.wait):
+                self._delete(self.daemon.listing())
+
+    def _delete(self, found: t.Iterable[Instance]) -> None:
+        if names := sorted({i.name for i in found if i.name.endswith(CANDIDATE)}):
+            self.daemon.call("delete", *names)
+
+    def _differs(self, found: t.Sequence[Instance]) -> bool:
+        """Whether another program or another declaration would run than now; a mere number of instances is no news."""
+        now = {(i.name, i.release, i.definition) for i in found if i.status == "online"}
+        return any((w["name"], self.release, w["definition"]) not in now for w in self._wanted())
+
+    def _ecosystem(self) -> dict[str, t.Any]:
+        path = self.application["ecosystem"]
+        try:
+            file: dict[str, t.Any] = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise Pm2Error(f"{path} cannot be used: {error}. Run site.yml first; it writes the ecosystem.") from None
+        return file
+
+    def _wanted(self) -> list[dict[str, t.Any]]:
+        return processes(self._ecosystem())
+
+    def _start(self) -> None:
+        """:raises Pm2Error: it does not run, or does not answer."""
+        port = spare_port()
+        ecosystem = self._ecosystem()
+        directory = self.live.parent / "releases" / self.release
+        file = candidate(ecosystem, str(directory), self.release, port)
+        declared = next((e["env"]["PORT"] for e in ecosystem["apps"] if "PORT" in e["env"]), "")
+        logs = {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in file["apps"]}
+        offsets = sizes(logs)
+        place = Path(self.application["ecosystem"]).with_name("candidate.config.json")
+        account = Account.find(self.application["user"], self.application["group"] or "")
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                os.fchown(descriptor, account.uid, account.gid)
+                json.dump(file, stream)
+            self.daemon.call("start", str(place))
+            self._watch(file, on_port(self.application["health_url"] or "", declared, port))
+        except Pm2Error as error:
+            said = "".join(last_lines(logs[name], offsets) for name in self._silent() or logs)
+            raise Pm2Error(
+                f"release {self.release} was tried beside the live one and refused: {error}.{said}"
+            ) from None
+        finally:
+            place.unlink(missing_ok=True)
+        self.queues = sorted(
+            {e["env"]["TEMPORAL_TASK_QUEUE"] for e in file["apps"] if "TEMPORAL_TASK_QUEUE" in e["env"]}
+        )
+
+    def _silent(self) -> list[str]:
+        """Candidates that do not run."""
+        return [i.name for i in self.found if i.status != "online"]
+
+    def _watch(self, file: t.Mapping[str, t.Any], url: str) -> None:
+        """Wait until every process runs and has done so for a moment, and the address answers several times in a row.
+
+        :raises Pm2Error: one has crashed, or time is up.
+        """
+        wanted = [{**p, "definition": e["env"][DEFINITION]} for p, e in zip(processes(file), file["apps"], strict=True)]
+        start = time.monotonic()
+        answers, answer, stable_since = 0, "", start
+        while True:
+            self.found = [i for i in self.daemon.listing() if i.name.endswith(CANDIDATE)]
+            wrong = trouble(wanted, self.found, self.release)
+            stable_since = time.monotonic() if wrong else stable_since
+            if not wrong and url and answers < HEALTHY_ANSWERS:
+                healthy, answer = health(url)
+                answers = answers + 1 if healthy else 0
+                if answers < HEALTHY_ANSWERS:
+                    wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
+            settled = time.monotonic() - stable_since >= self.module.params["stable_seconds"]
+            if not wrong and settled:
+                return
+            crashed = any(i.status in ("stopped", "errored") or i.restarts for i in self.found)
+            if crashed or time.monotonic() - start > self.wait:
+                raise Pm2Error(f"{'; '.join(wrong) or 'its processes crash'} (after {time.monotonic() - start:.0f} s)")
+            if answers == 0:
+                time.sleep(POLL_SECONDS)
+
+    def row(self) -> dict[str, t.Any]:
+        return {
+            "name": self.name,
+            "release": self.release,
+            "task_queues": self.queues,
+            "pids": [i.pid for i in self.found if i.pid],
+        }
+
+
 def touched(works: t.Sequence[Work]) -> bool:
     return any(work.plan or work.forced for work in works)
 
@@ -592,11 +728,38 @@ def result(works: t.Sequence[Work]) -> dict[str, t.Any]:
     }
 
 
+@contextlib.contextmanager
+def reported(module: AnsibleModule, application: str, works: t.Sequence[Work] = ()) -> t.Iterator[None]:
+    """Turn what went wrong into the message of the module, with the application that it is about."""
+    try:
+        yield
+    except Pm2Error as error:
+        text = str(error)
+    except KeyError as error:
+        text = f"{error.args[0]}. Run site.yml first; it makes the users of the applications."
+    else:
+        return
+    module.fail_json(msg=f"{socket.gethostname()}: {application}: {text}", changed=touched(works))
+
+
+def attempt(module: AnsibleModule) -> None:
+    """Try what would be started, or take away what was tried."""
+    candidates: list[Candidate] = []
+    for application in module.params["applications"]:
+        with reported(module, application["name"]):
+            candidates.append(Candidate(module, application))
+            if module.params["state"] == "candidate":
+                candidates[-1].run()
+            else:
+                candidates[-1].withdraw()
+    module.exit_json(changed=False, candidates=[c.row() for c in candidates if c.found])
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
-            "state": {"type": "str", "choices": ["started", "reloaded", "deleted"], "default": "started"},
+            "state": {"type": "str", "choices": list(STATES), "default": "started"},
             "live": {"type": "dict", "default": {}},
             "wait_seconds": {"type": "int", "default": 60},
             "stable_seconds": {"type": "int", "default": 3},
@@ -605,17 +768,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if module.params["state"] in ("candidate", "withdrawn"):
+        attempt(module)
+        return
     works: list[Work] = []
     for application in module.params["applications"]:
-        try:
-            work = Work(module, application)
-            works.append(work)
-            work.run()
-        except Pm2Error as error:
-            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {error}", changed=touched(works))
-        except KeyError as error:
-            text = f"{error.args[0]}. Run site.yml first; it makes the users of the applications."
-            module.fail_json(msg=f"{socket.gethostname()}: {application['name']}: {text}", changed=touched(works))
+        with reported(module, application["name"], works):
+            works.append(Work(module, application))
+            works[-1].run()
     module.exit_json(**result(works))
 
 

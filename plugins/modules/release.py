@@ -66,7 +66,8 @@ options:
       release:
         description:
           - With O(state=live) and no artifact, the release to switch to. V(previous) is the one that was live before
-            the live one and was not rejected.
+            the live one and was not rejected. A release that was rejected is refused.
+          - With O(state=present) and no artifact, the release that is looked for.
           - With O(state=rejected), the release to reject.
         type: str
       source:
@@ -165,6 +166,14 @@ switched:
   returned: always
   type: list
   elements: dict
+reason:
+  description: O(reason), for the tasks of a deployment that come after it.
+  returned: always
+  type: str
+lock:
+  description: Who holds the lock that was refused.
+  returned: when another run holds it
+  type: dict
 missing_artifacts:
   description: Applications that were given by digest only, and whose artifact is not on the host.
   returned: always
@@ -181,11 +190,14 @@ import datetime
 import getpass
 import os
 import socket
+import time
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._dependencies import Nothing, Npm, Wheels
+from ansible_collections.durable.temporal.plugins.module_utils._lock import ANY, HeldError, Lock, Run
 from ansible_collections.durable.temporal.plugins.module_utils._plan import compare
 from ansible_collections.durable.temporal.plugins.module_utils._release import (
     ID,
@@ -233,7 +245,6 @@ class Step:
     back: bool = False
     missing: bool = False
     done: bool = False
-    warnings: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -255,7 +266,7 @@ class Step:
 def chosen(state: State, name: str, wanted: str) -> str:
     """The id that ``release`` means.
 
-    :raises ReleaseError: there is no such release; lists those that are kept.
+    :raises ReleaseError: there is no such release, or it was rejected; lists those that are kept.
     """
     kept = (
         ", ".join(r.id + (" (live)" if r.id == state.live else " (bad)" if r.bad else "") for r in state.releases)
@@ -273,10 +284,24 @@ def chosen(state: State, name: str, wanted: str) -> str:
     return wanted
 
 
-def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datetime) -> Step:
+def accepted(state: State, name: str, wanted: str) -> str:
+    """The id that ``release`` means, which is to be live.
+
+    :raises ReleaseError: it cannot or must not be.
+    """
+    found = state.find(chosen(state, name, wanted))
+    if found and found.bad:
+        raise ReleaseError(
+            f"release {found.id} of {name} was rejected ({found.bad}). Choose another one, or deploy its artifact again."
+        )
+    return found.id if found else ""
+
+
+def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datetime, going_to: str = "") -> Step:
     """Compare an application with what is wanted of it. Reads only.
 
     :param target: ``present``, ``live`` or ``rejected``.
+    :param going_to: the release that this run, or an interrupted one that it finishes, goes back to.
     """
     store = Store(wanted["root"])
     before = store.read()
@@ -299,7 +324,8 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
             step.after = after_install(step.after, found)
         step.release = found.id
     elif wanted["release"]:
-        step.release = chosen(before, wanted["name"], wanted["release"])
+        finished = wanted["release"] == "previous" and before.live and before.live == going_to
+        step.release = before.live if finished else accepted(before, wanted["name"], wanted["release"])
         step.back = step.release in before.history
     if target == "live" and step.release:
         step.after = after_prune(after_switch(step.after, step.release, step.back), wanted["keep_releases"])
@@ -347,71 +373,154 @@ def check_needs(wanted: dict[str, t.Any], step: Step) -> None:
         raise ReleaseError(f"{error.args[0]}. Run site.yml first; it makes the users of the applications.") from None
 
 
-def work(step: Step, target: str, by: str, reason: str, kinds: t.Mapping[str, Dependencies]) -> Step:
-    """Do what was found to differ.
+class Work:
+    """All applications of one call: locked, compared, brought to the wanted state.
 
-    :raises ReleaseError: why that is impossible.
+    :param run: the run of a playbook that this call is a part of.
     """
-    wanted = step.wanted
-    if not step.changed:
-        return replace(step, done=True)
-    if step.install is not None:
-        check_needs(wanted, step)
-    try:
-        with step.store.lock(by) as lock:
+
+    def __init__(self, module: AnsibleModule, run: Run) -> None:
+        self.module = module
+        self.run = run
+        self.state: str = module.params["state"]
+        # The reason is one line: the whole story is in the output of the run.
+        self.reason: str = module.params["reason"].partition("\n")[0]
+        installers = (Npm(module.params["npm"], passed_on(os.environ)), Wheels(), Nothing())
+        self.kinds: dict[str, Dependencies] = {installer.kind: installer for installer in installers}
+        self.locks: list[Lock] = []
+        self.steps: list[Step] = []
+        # The application that is worked on, for messages.
+        self.name, self.root = "", Path("/")
+
+    def do(self) -> None:
+        """:raises ReleaseError: why it cannot be done.
+        :raises HeldError: another run is at work.
+        """
+        keep = self.module.params["keep_lock"] and not self.module.check_mode
+        if keep:
+            self._lock()
+        self._look()
+        if missing := [s.wanted["name"] for s in self.steps if s.missing]:
+            # Nothing is done until everything is here: the controller transfers what is missing and calls again.
+            if self.module.params["remote_src"]:
+                self.name = missing[0]
+                raise ReleaseError("no kept release has this digest, and no artifact is given to install it from.")
+            return
+        if self.module.check_mode or not any(s.changed for s in self.steps):
+            return
+        if not keep:
+            self._lock()
             # Another run may have finished between the first look and the lock.
-            step = look(wanted, target, reason, datetime.datetime.now(datetime.timezone.utc))
-            step.warnings = lock.warnings
-            act(step, target, by, reason, kinds)
-            step.after, step.done = step.store.read(), True
-    except OSError as error:
-        raise ReleaseError.unwritable(step.store.root, error) from error
-    return step
+            self._look()
+        for step in self.steps:
+            self._act(step)
+
+    def _on(self, wanted: t.Mapping[str, t.Any]) -> None:
+        self.name, self.root = wanted["name"], Path(wanted["root"])
+
+    def _look(self) -> None:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.steps = []
+        for number, wanted in enumerate(self.module.params["applications"]):
+            self._on(wanted)
+            lock = self.locks[number] if self.locks else None
+            self.steps.append(look(wanted, self.state, self.reason, now, lock.target if lock else ""))
+            if lock and wanted["release"]:
+                lock.target = self.steps[-1].release
+
+    def _act(self, step: Step) -> None:
+        self._on(step.wanted)
+        if step.changed:
+            if step.install is not None:
+                check_needs(step.wanted, step)
+            act(step, self.state, self.run.by, self.reason, self.kinds)
+            step.after = step.store.read()
+        step.done = True
+
+    def _lock(self) -> None:
+        """Take the locks of all applications, or of none."""
+        take_over = (
+            ANY if self.module.params["take_over"] else str((self.module.params["run"] or {}).get("take_over", ""))
+        )
+        for wanted in self.module.params["applications"]:
+            self._on(wanted)
+            lock = Store(wanted["root"]).lock(self.run, take_over)
+            lock.take(self.state)
+            self.locks.append(lock)
+
+    def unlock(self) -> None:
+        """Let go of the locks; keep them for the next task of the run when that was asked for."""
+        for lock in self.locks:
+            if self.module.params["keep_lock"]:
+                lock.rest(self.state)
+            else:
+                lock.free()
+
+    def settle(self) -> None:
+        """Write down how the run has ended, and free its locks."""
+        for wanted in self.module.params["applications"]:
+            self._on(wanted)
+            store = Store(wanted["root"])
+            lock = store.lock(self.run)
+            holder = lock.read()
+            if holder is None or holder.run != self.run.id:
+                continue
+            lock.free()
+            since = datetime.datetime.fromtimestamp(int(holder.since), datetime.timezone.utc).isoformat()
+            if any(str(entry.get("at", "")) >= since for entry in store.entries()):
+                store.append(
+                    action="done",
+                    application=wanted["name"],
+                    release=store.read().live,
+                    by=self.run.by,
+                    result=self.reason or "ok",
+                    seconds=round(time.time() - holder.since),
+                )
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
-            "state": {"type": "str", "choices": ["present", "live", "rejected"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "live", "rejected", "settled"], "default": "present"},
             "remote_src": {"type": "bool", "default": False},
             "by": {"type": "str"},
             "reason": {"type": "str", "default": ""},
             "npm": {"type": "str", "default": "npm"},
+            "keep_lock": {"type": "bool", "default": False},
+            "take_over": {"type": "bool", "default": False},
+            "run": {"type": "dict"},
         },
         supports_check_mode=True,
     )
-    by = module.params["by"] or f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
-    installers = (Npm(module.params["npm"], passed_on(os.environ)), Wheels(), Nothing())
-    kinds: dict[str, Dependencies] = {installer.kind: installer for installer in installers}
-    # The reason is one line: the whole story is in the output of the run.
-    state, reason = module.params["state"], module.params["reason"].partition("\n")[0]
-    steps: list[Step] = []
-    name = ""
+    host = socket.gethostname()
+    by = module.params["by"] or f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{host}"
+    run = module.params["run"] or {}
+    work = Work(module, Run(by, str(run.get("id", "")), str(run.get("machine", "")), int(run.get("pid") or 0)))
+    failure: dict[str, t.Any] = {}
     try:
-        now = datetime.datetime.now(datetime.timezone.utc)
-        for wanted in module.params["applications"]:
-            name = wanted["name"]
-            steps.append(look(wanted, state, reason, now))
-        if missing := [s.wanted["name"] for s in steps if s.missing]:
-            # Nothing is done until everything is here: the controller transfers what is missing and calls again.
-            if module.params["remote_src"]:
-                name = missing[0]
-                raise ReleaseError("no kept release has this digest, and no artifact is given to install it from.")
-            module.exit_json(**result(steps))
-        if not module.check_mode:
-            for number, wanted in enumerate(module.params["applications"]):
-                name = wanted["name"]
-                steps[number] = work(steps[number], state, by, reason, kinds)
+        if module.params["state"] == "settled":
+            if not module.check_mode:
+                work.settle()
+        else:
+            work.do()
     except ReleaseError as error:
-        module.fail_json(msg=f"{socket.gethostname()}: {name}: {error}", **result([s for s in steps if s.done]))
-    for step in steps:
-        for warning in step.warnings:
+        failure = {"msg": f"{host}: {work.name}: {error}"}
+    except HeldError as error:
+        failure = {"msg": f"{host}: {work.name}: {error}", "lock": asdict(error.holder)}
+    except OSError as error:
+        failure = {"msg": f"{host}: {work.name}: {ReleaseError.unwritable(work.root, error)}"}
+    finally:
+        work.unlock()
+    if failure:
+        module.fail_json(**failure, **result([s for s in work.steps if s.done], work.reason))
+    for lock in work.locks:
+        for warning in lock.warnings:
             module.warn(warning)
-    module.exit_json(**result(steps))
+    module.exit_json(**result(work.steps, module.params["reason"]))
 
 
-def result(steps: list[Step]) -> dict[str, t.Any]:
+def result(steps: list[Step], reason: str) -> dict[str, t.Any]:
     """What the module reports, also of the applications before one that failed."""
     plan = compare(
         wanted={s.wanted["name"]: s.after.as_item() for s in steps},
@@ -427,6 +536,7 @@ def result(steps: list[Step]) -> dict[str, t.Any]:
             for s in steps
             if s.after.live != s.before.live
         ],
+        "reason": reason,
         "missing_artifacts": [s.wanted["name"] for s in steps if s.missing],
     }
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from play import ROOT, play
+from play import play
+from releases import FAILS_WHEN_LIVE, PACKAGE, deploy_with, variant
 
 OnVm = Callable[..., str]
-PACKAGE = ROOT / "examples" / "order_processing" / "order-processing.tar.gz"
 
 
 def request(method: str, url: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
@@ -221,11 +221,6 @@ def repacked(target: Path, without: str = "", **extra: bytes) -> Path:
     return target
 
 
-def deploy_with(inventory: Path, **application: Any) -> Any:
-    """Deploy with some fields of the example application replaced, as an extra variable does it."""
-    return play("deploy", inventory, extra={"local_application_overrides": application})
-
-
 def test_artifact_with_a_wrong_digest(inventory: Path, orders: Orders, live: Callable[[], str]) -> None:
     before = live()
     digest = hashlib.sha256(b"something else").hexdigest()
@@ -335,21 +330,14 @@ def test_full_disk_half_way_leaves_nothing_and_the_next_run_finishes(
     assert orders.healthy()
 
 
-def test_a_release_that_crashes_goes_back_by_itself(
+def test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself(
     inventory: Path, orders: Orders, live: Callable[[], str], tmp_path: Path
 ) -> None:
     before = live()
-    broken = tmp_path / "crash.tar.gz"
-    with tarfile.open(PACKAGE) as source, tarfile.open(broken, "w:gz") as copy:
-        for member in source:
-            content = source.extractfile(member).read() if member.isfile() else b""  # type: ignore[union-attr]
-            if member.name.endswith("dist/api/server.js"):
-                content = b"throw new Error('boom at boot');\n"
-                member.size = len(content)
-            copy.addfile(member, io.BytesIO(content) if member.isfile() else None)
-    deploy = deploy_with(inventory, artifact=str(broken))
+    deploy = deploy_with(inventory, artifact=str(variant(tmp_path / "live.tar.gz", edits=FAILS_WHEN_LIVE)))
     assert deploy.rc != 0
-    assert "boom at boot" in deploy.failure
+    assert "boom when live" in deploy.failure
+    assert "is live again" in deploy.failure
     assert live() == before
     eventually("the old release answers", orders.healthy)
 

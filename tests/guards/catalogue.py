@@ -835,20 +835,6 @@ RELEASES = _guards(
     ),
     ("an artifact that is not there", "file_digest", "OSError", "()", "test_digests"),
     (
-        "a run that is at work",
-        "Lock._take_over",
-        "pid and boot == _boot_id() and Path(f'/proc/{pid}').exists()",
-        "False",
-        "test_a_lock_names_its_holder",
-    ),
-    (
-        "a run that begins",
-        "Lock._take_over",
-        "time.time() - self.path.stat().st_mtime < 5",
-        "False",
-        "test_a_lock_that_is_being_taken_is_left_alone",
-    ),
-    (
         "something in the place of the link",
         "Store.read",
         "self.current.exists() and not self.current.is_symlink()",
@@ -868,13 +854,6 @@ RELEASES = _guards(
         "any(member.isreg() for member in paths.values())",
         "True",
         "test_what_an_archive_holds_depends_on_its_kind",
-    ),
-    (
-        "a lock that could not be written",
-        "Lock.__enter__",
-        "shutil.rmtree(self.path, ignore_errors=True)",
-        "None",
-        "test_a_lock_that_cannot_be_written_is_not_left",
     ),
     (
         "what to do about a full disk",
@@ -914,6 +893,47 @@ RELEASES = _guards(
     ("no way back to a bad release", "State.previous", "not r.bad", "True", "test_previous"),
 )
 
+LOCKS = _guards(
+    "the lock of a run",
+    "module_utils/_lock.py",
+    "module_utils/test_lock.py",
+    (
+        "a call at work is never taken over",
+        "Lock._may_take",
+        "found.works()",
+        "False",
+        "test_a_lock_of_a_call_at_work_names_its_holder_and_step",
+    ),
+    (
+        "a run between two calls",
+        "Lock._may_take",
+        "not (known_gone or not found.run or found.boot != boot_id() or idle > STALE_SECONDS)",
+        "False",
+        "test_a_lock_between_two_calls_says_how_long_to_wait",
+    ),
+    (
+        "only the holder frees it",
+        "Lock._mine",
+        "found.run == self.run.id",
+        "True",
+        "test_nobody_frees_the_lock_of_another_run",
+    ),
+    (
+        "one of many",
+        "Lock._alone",
+        "fcntl.flock(descriptor, fcntl.LOCK_EX)",
+        "None",
+        "test_one_of_many_that_come_at_once_gets_the_lock",
+    ),
+    (
+        "a lock that could not be written",
+        "Lock._write",
+        "fresh.unlink(missing_ok=True)",
+        "None",
+        "test_a_lock_that_cannot_be_written_is_not_left",
+    ),
+)
+
 DEPLOYING = [
     *_guards(
         "dependencies of a release",
@@ -945,7 +965,7 @@ DEPLOYING = [
         "releases, on a host",
         "modules/release.py",
         "modules/test_release.py",
-        ("a disk that is full", "work", "OSError", "()", "test_a_full_disk_is_told_and_leaves_no_lock"),
+        ("a disk that is full", "main", "OSError", "()", "test_a_full_disk_is_told_and_leaves_no_lock"),
         (
             "the digest is compared",
             "look",
@@ -1595,6 +1615,7 @@ GUARDS = [
     *REPORT,
     *PROBE,
     *RELEASES,
+    *LOCKS,
     *DEPLOYING,
     *NAMESPACES,
     *WORKER_DEPLOYMENTS,

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils._dependencies import Npm
 from ansible_collections.durable.temporal.plugins.module_utils._release import (
-    Lock,
     Release,
     ReleaseError,
     State,
@@ -270,56 +269,6 @@ def test_digests(tmp_path: Path) -> None:
         file_digest(tmp_path / "missing")
 
 
-# --- Locks
-
-
-def test_a_lock_is_released_on_success_and_on_failure(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    with Lock(path, "anna@build"):
-        assert json.loads((path / "holder.json").read_text())["holder"] == "anna@build"
-    assert not path.exists()
-    with pytest.raises(ZeroDivisionError), Lock(path, "anna@build"):
-        raise ZeroDivisionError
-    assert not path.exists()
-
-
-def test_a_lock_names_its_holder(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    with (
-        Lock(path, "anna@build"),
-        pytest.raises(ReleaseError, match=rf"held by anna@build \(process {os.getpid()}\) for 0 s"),
-    ):
-        Lock(path, "ben@laptop").__enter__()
-
-
-@pytest.mark.parametrize(
-    "left",
-    [
-        {"holder": "anna", "pid": 2**22 + 1, "boot": "", "since": 0},
-        {"holder": "anna", "pid": os.getpid(), "boot": "an earlier boot", "since": 0},
-        {"holder": "anna"},
-        None,
-    ],
-)
-def test_a_lock_whose_holder_is_gone_is_taken_over_and_explained(tmp_path: Path, left: dict[str, t.Any] | None) -> None:
-    path = tmp_path / ".lock"
-    path.mkdir()
-    (path / "holder.json").write_text(json.dumps(left) if left else "{")
-    with Lock(path, "ben") as lock:
-        assert "took it over" in lock.warnings[0]
-    assert not path.exists()
-
-
-def test_a_lock_that_is_being_taken_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    path.mkdir()
-    with pytest.raises(ReleaseError, match="just been taken"):
-        Lock(path, "ben").__enter__()
-    os.utime(path, (0, 0))
-    with Lock(path, "ben") as lock:
-        assert lock.warnings
-
-
 # --- On disk
 
 
@@ -359,16 +308,6 @@ def npm(tmp_path: Path) -> Npm:
 def install(store: Store, tmp_path: Path, account: Account, npm: Npm, name: str, files: dict[str, str]) -> Release:
     artifact = archive(tmp_path / f"{name}.tar.gz", files)
     return store.install(Release(name, file_digest(artifact)), artifact, account, {"source": name}, npm)
-
-
-def test_a_lock_that_cannot_be_written_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_arguments: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space"), Lock(tmp_path / ".lock", "ann"):
-        pass
-    assert not (tmp_path / ".lock").exists()
 
 
 def test_a_disk_that_gets_full_is_told_with_what_to_do(

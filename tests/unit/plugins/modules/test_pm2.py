@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import typing as t
 from pathlib import Path
 from unittest import mock
@@ -15,6 +16,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.durable.temporal.plugins.filter.applications import applications
 from ansible_collections.durable.temporal.plugins.filter.pm2_ecosystem import pm2_ecosystem
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account
 from ansible_collections.durable.temporal.plugins.modules import pm2
 
 Json = dict[str, t.Any]
@@ -31,14 +33,16 @@ class FakePm2:
         self.crashing: set[str] = set()
         self.active = True
         self.pid = 100
+        self.candidates: list[Json] = []
 
     @property
     def live(self) -> str:
         return (self.root / "current").resolve().name
 
-    def spawn(self, entry: Json, row: Json | None = None) -> Json:
+    def spawn(self, entry: Json, row: Json | None = None, release: str = "") -> Json:
         self.pid += 1
-        crashes = self.live in self.crashing
+        release = release or self.live
+        crashes = release in self.crashing
         env = {
             "status": "waiting restart" if crashes else "online",
             "restart_time": 5 if crashes else 0,
@@ -52,19 +56,23 @@ class FakePm2:
             "pid": self.pid,
             "pm_id": row["pm_id"] if row else self.pid,
             "pm2_env": env,
-            "release": self.live,
+            "release": release,
         }
 
     def call(self, daemon: t.Any, *arguments: str) -> str:
         verb, *rest = arguments
         if verb == "jlist":
             return json.dumps(self.rows)
-        self.calls.append(" ".join([verb, *(r for r in rest if r != daemon.application["ecosystem"])]))
+        self.calls.append(" ".join([verb, *(r for r in rest if not r.endswith(".json"))]))
         if verb == "save":
             (daemon.home / "dump.pm2").write_text(json.dumps([{"name": r["name"], **r["pm2_env"]} for r in self.rows]))
             return ""
         if verb == "delete":
             self.rows = [r for r in self.rows if r["name"] not in rest and str(r["pm_id"]) not in rest]
+            return ""
+        if rest[0].endswith("candidate.config.json"):
+            self.candidates = json.loads(Path(rest[0]).read_text())["apps"]
+            self.rows += [self.spawn(entry, release=Path(entry["cwd"]).name) for entry in self.candidates]
             return ""
         entries = {e["name"]: e for e in json.loads(Path(daemon.application["ecosystem"]).read_text())["apps"]}
         if verb == "scale":
@@ -95,6 +103,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePm2:
     monkeypatch.setattr(pm2.Daemon, "alone", lambda _self, _wait: contextlib.nullcontext())
     monkeypatch.setattr(pm2, "release_of", fake.release_of)
     monkeypatch.setattr(pm2, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(pm2.Account, "find", lambda user, _group: Account(user, os.getuid(), os.getgid(), ()))
     switch(fake, "r1")
     return fake
 
@@ -237,3 +246,82 @@ def test_reloaded_reloads_what_does_not_differ(fake: FakePm2) -> None:
     run(fake)
     assert run(fake, state="reloaded")["changed"]
     assert fake.calls == ["reload --only worker,api --update-env --force"]
+
+
+# --- Candidates
+
+
+def candidate(fake: FakePm2, release: str = "r2", state: str = "candidate", **more: t.Any) -> Json:
+    (fake.root / "releases" / release).mkdir(parents=True, exist_ok=True)
+    return run(fake, state=state, live={"orders": release}, task_queues=["orders"], port=3000, **more)
+
+
+def test_a_candidate_runs_beside_what_is_live_and_goes_with_the_switch(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    before = list(fake.rows)
+    tried = candidate(fake)
+    assert not tried["changed"]
+    assert fake.calls == ["start"]
+    assert fake.rows[: len(before)] == before
+    (row,) = tried["candidates"]
+    assert (row["release"], row["task_queues"], len(row["pids"])) == ("r2", ["orders-candidate-r2"], 2)
+    worker, api = fake.candidates
+    assert (worker["name"], worker["instances"], worker["autorestart"]) == ("worker-candidate", 1, False)
+    assert worker["env"]["TEMPORAL_TASK_QUEUE"] == "orders-candidate-r2"
+    assert api["env"]["KEY"] == CANARY
+    assert api["env"]["PORT"] != "3000"
+    assert not list(fake.root.glob("candidate*"))
+
+    switch(fake, "r2")
+    assert run(fake, task_queues=["orders"], port=3000)["changed"]
+    assert fake.calls[0] == "delete api-candidate worker-candidate"
+    assert {r["name"] for r in fake.rows} == {"worker", "api"}
+
+
+def test_a_candidate_that_crashes_is_refused_and_leaves_nothing(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    before = list(fake.rows)
+    fake.crashing.add("r2")
+    refused = candidate(fake)
+    assert refused["failed"]
+    assert "release r2 was tried beside the live one and refused" in refused["msg"]
+    assert "Error: boom" in refused["msg"]
+    assert fake.rows == before
+    assert not list(fake.root.glob("candidate*"))
+
+
+def test_a_candidate_that_does_not_answer_is_refused(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def unhealthy(url: str) -> tuple[bool, str]:
+        asked.append(url)
+        return len(asked) % 3 != 0, "500 {}"
+
+    monkeypatch.setattr(pm2, "health", lambda _url: (True, "200"))
+    health_url = "http://127.0.0.1:3000/health"
+    run(fake, task_queues=["orders"], port=3000, health_url=health_url)
+    assert candidate(fake, health_url=health_url)["candidates"]
+    run(fake, state="withdrawn")
+    monkeypatch.setattr(pm2, "health", unhealthy)
+    refused = candidate(fake, health_url=health_url)
+    assert "answers: 500 {}; expected 200" in refused["msg"]
+    assert ":3000/" not in "".join(asked)
+
+
+def test_nothing_is_tried_when_nothing_would_change(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    assert candidate(fake, "r1")["candidates"] == []
+    assert fake.calls == []
+    assert candidate(fake, "r1", environment={"KEY": CANARY, "LEVEL": "debug"})["candidates"] != []
+
+
+def test_candidates_of_an_interrupted_run_are_taken_away(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    candidate(fake)
+    assert not candidate(fake, state="withdrawn")["changed"]
+    assert fake.calls == ["delete api-candidate worker-candidate"]
+    candidate(fake)
+    candidate(fake)
+    assert fake.calls == ["delete api-candidate worker-candidate", "start"]
+    candidate(fake, check=True)
+    assert fake.calls == []

@@ -43,9 +43,22 @@ def artifact(host: Path, name: str) -> str:
     return str(path)
 
 
-def run(host: Path, state: str = "live", check: bool = False, **application: t.Any) -> Json:
+ANNA = {"id": "build 10", "machine": "build", "pid": 10}
+BEN = {"id": "laptop 11", "machine": "laptop", "pid": 11}
+
+
+def run(
+    host: Path, state: str = "live", check: bool = False, options: Json | None = None, **application: t.Any
+) -> Json:
     values = {"name": "orders", "root": str(host / "app"), "user": getpass.getuser(), **application}
-    options = {"applications": [values], "state": state, "remote_src": True, "by": "anna", "npm": str(host / "npm")}
+    options = {
+        "applications": [values],
+        "state": state,
+        "remote_src": True,
+        "by": "anna",
+        "npm": str(host / "npm"),
+        **(options or {}),
+    }
     out = io.StringIO()
     with (
         patch_module_args({**options, "_ansible_check_mode": check}),
@@ -180,3 +193,74 @@ def test_who_deploys() -> None:
     }
     assert deployer(github) == "anna (https://github.example/o/r/actions/runs/7)"
     assert deployer({}).startswith(getpass.getuser() + "@")
+
+
+# --- Runs that hold the lock over several calls
+
+
+def test_a_run_keeps_others_out_until_it_is_settled(host: Path) -> None:
+    anna, ben = {"run": ANNA, "keep_lock": True}, {"run": BEN, "keep_lock": True, "by": "ben"}
+    run(host, state="present", options=anna, artifact=artifact(host, "one"))
+    refused = run(host, state="present", options=ben, artifact=artifact(host, "two"))
+    assert refused["failed"]
+    assert "is held by anna" in refused["msg"]
+    assert refused["lock"]["run"] == ANNA["id"]
+    # Neither does a call that is not a part of a run, nor the settling of another.
+    assert run(host, artifact=artifact(host, "two"))["failed"]
+    run(host, state="settled", options=ben)
+    assert run(host, options=ben, artifact=artifact(host, "two"))["failed"]
+
+    run(host, options=anna, artifact=artifact(host, "one"))
+    run(host, state="settled", options=anna)
+    assert log(host) == ["install", "live", "done"]
+    assert run(host, options=ben, artifact=artifact(host, "two"))["changed"]
+
+
+def test_a_run_that_changed_nothing_leaves_no_trace(host: Path) -> None:
+    run(host, artifact=artifact(host, "one"))
+    lines = log(host)
+    monday = {"run": ANNA, "keep_lock": True}
+    store = host / "app/shared/deploys.log"
+    entries = [{**json.loads(line), "at": "2020-01-01T00:00:00+00:00"} for line in store.read_text().splitlines()]
+    store.write_text("".join(json.dumps(e) + "\n" for e in entries))
+    assert not run(host, options=monday, artifact=artifact(host, "one"))["changed"]
+    run(host, state="settled", options=monday)
+    assert log(host) == lines
+    assert not (host / "app/.lock").exists()
+
+
+def test_the_lock_of_a_run_that_is_known_to_be_gone_is_taken_over(host: Path) -> None:
+    run(host, state="present", options={"run": ANNA, "keep_lock": True}, artifact=artifact(host, "one"))
+    ben = {"run": {**BEN, "take_over": ANNA["id"]}, "keep_lock": True}
+    result = run(host, options=ben, artifact=artifact(host, "one"))
+    assert result["changed"]
+    run(host, state="settled", options=ben)
+    run(host, state="present", options={"run": ANNA, "keep_lock": True}, artifact=artifact(host, "one"))
+    by_hand = {"run": BEN, "keep_lock": True, "take_over": True}
+    assert not run(host, options=by_hand, artifact=artifact(host, "one")).get("failed")
+
+
+def test_going_back_after_an_interruption_goes_back_once(host: Path) -> None:
+    for name in ("one", "two", "three"):
+        run(host, artifact=artifact(host, name))
+    two = run(host, state="present", release="previous")["applications"][0]["release"]
+    anna = {"run": ANNA, "keep_lock": True}
+    run(host, state="present", options=anna, release="previous")
+    run(host, options=anna, release="previous")
+    assert live(host) == two
+    # Killed here. The next run finishes it, and does not go back further; the one after that does.
+    ben = {"run": {**BEN, "take_over": ANNA["id"]}, "keep_lock": True}
+    assert run(host, state="present", options=ben, release="previous")["applications"][0]["release"] == two
+    assert not run(host, options=ben, release="previous")["changed"]
+    run(host, state="settled", options=ben)
+    run(host, release="previous")
+    assert live(host).endswith(run(host, state="present", artifact=artifact(host, "one"))["applications"][0]["release"])
+
+
+def test_a_rejected_release_is_not_made_live_by_name(host: Path) -> None:
+    run(host, artifact=artifact(host, "one"))
+    run(host, artifact=artifact(host, "two"))
+    two = live(host)
+    run(host, state="rejected", release=two, options={"reason": "loses orders"})
+    refused = run(host, release=two)
+    assert f"release {two} of orders was rejected (loses orders)" in refused["msg"]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases of the example application that differ on purpose, and their deployment."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from play import ROOT, Run, play
+
+PACKAGE = ROOT / "examples" / "order_processing" / "order-processing.tar.gz"
+API, WORKER = "dist/api/server.js", "dist/worker.js"
+Edit = Callable[[bytes], bytes]
+
+
+def before(text: str) -> Edit:
+    """Puts a line before the program."""
+    return lambda program: text.encode() + b"\n" + program
+
+
+def instead(text: str) -> Edit:
+    return lambda _program: text.encode() + b"\n"
+
+
+READY = "process.send && process.send('ready'); setInterval(() => {}, 1000);"
+UNHEALTHY = (
+    "require('http').createServer((q, r) => { r.statusCode = 500; r.end('{\"status\":\"unhealthy\"}'); })"
+    ".listen(process.env.PORT, () => process.send('ready'));"
+)
+NOWHERE = "process.env.TEMPORAL_ADDRESS = '127.0.0.1:1';"
+LIVE = "if (process.env.PORT === '3000' && process.env.TEMPORAL_TASK_QUEUE === 'order-processing') "
+
+# Name → what is wrong with the release: edits of its files, and what the refusal says.
+BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {
+    "crashes at boot": ({API: instead("throw new Error('boom at boot');")}, "boom at boot"),
+    "never listens": ({API: instead(READY)}, "ECONNREFUSED|refused|answers"),
+    "answers 500": ({API: instead(UNHEALTHY)}, "500"),
+    "cannot reach Temporal": ({API: before(NOWHERE), WORKER: before(NOWHERE)}, "Temporal|503"),
+    "worker crashes": ({WORKER: instead("throw new Error('no work today');")}, "no work today"),
+    "worker never polls": ({WORKER: instead(READY)}, "pollers"),
+}
+# What no candidate shows: it fails only with the port and the task queue of the live release.
+FAILS_WHEN_LIVE: Mapping[str, Edit] = {API: before(LIVE + "throw new Error('boom when live');")}
+
+
+def variant(target: Path, name: str = "", edits: Mapping[str, Edit] | None = None) -> Path:
+    """A release like the packaged one, but for some files. ``name`` alone makes it another release that works."""
+    wanted = dict(edits or {})
+    with tarfile.open(PACKAGE) as source, tarfile.open(target, "w:gz") as copy:
+        for member in source:
+            file = source.extractfile(member) if member.isfile() else None
+            content = file.read() if file else b""
+            edit = wanted.pop(member.name.removeprefix("./"), None)
+            if edit:
+                content = edit(content)
+                member.size = len(content)
+            copy.addfile(member, io.BytesIO(content) if file else None)
+        if name:
+            marker = tarfile.TarInfo("dist/name.txt")
+            marker.size = len(name.encode())
+            copy.addfile(marker, io.BytesIO(name.encode()))
+    assert not wanted, f"the package has no {', '.join(wanted)}"
+    return target
+
+
+def deploy_with(inventory: Path, *, extra: Mapping[str, Any] | None = None, **application: Any) -> Run:
+    """Deploy with some fields of the example application replaced, as an extra variable does it."""
+    return play("deploy", inventory, extra={"local_application_overrides": application, **(extra or {})})
