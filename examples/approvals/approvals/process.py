@@ -60,8 +60,12 @@ def notify(**state: str) -> bool:
     if address.startswith("@"):  # the abstract namespace
         address = "\0" + address[1:]
     message = "\n".join(f"{key}={value}" for key, value in state.items())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.sendto(message.encode(), address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.sendto(message.encode(), address)
+    except OSError as error:  # no reason to stop working, or not to stop
+        log.warning("NOTIFY_SOCKET takes no message", extra={"fields": {"error": words(error)}})
+        return False
     return True
 
 

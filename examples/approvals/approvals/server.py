@@ -108,13 +108,15 @@ class Server(uvicorn.Server):
         self._edge.draining = True
         # A connection that is closed while a proxy sends the next request on it loses that request; so idle ones stay
         # until the proxy has had its answer with "Connection: close", or the time is over.
-        for server in self.servers:
-            server.close()
-        until = time.monotonic() + self._drain_seconds
-        await asyncio.sleep(0.1)  # what the kernel has handed out becomes a connection here
-        while self.server_state.connections and time.monotonic() < until:
-            await asyncio.sleep(0.05)
-        self.should_exit = True
+        try:
+            for server in self.servers:
+                server.close()
+            until = time.monotonic() + self._drain_seconds
+            await asyncio.sleep(0.1)  # what the kernel has handed out becomes a connection here
+            while self.server_state.connections and time.monotonic() < until:
+                await asyncio.sleep(0.05)
+        finally:
+            self.should_exit = True
 
 
 async def serve(app: ASGIApp, config: Config) -> None:

@@ -57,6 +57,7 @@ def test_systemd_is_told(abstract: bool, tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("NOTIFY_SOCKET", path)
         assert notify(READY="1", STATUS="polling")
         assert systemd.recv(100) == b"READY=1\nSTATUS=polling"
+    assert not notify(READY="1")  # nobody is there any more, which is no reason to fail
     monkeypatch.delenv("NOTIFY_SOCKET")
     assert not notify(READY="1")
 
