@@ -185,7 +185,7 @@ class Sender:
         used, self._began = time.process_time(), loop.time()
         while True:
             due = self._began + self.report.sent / self.rate
-            if (seconds and due - self._began >= seconds) or await self._stopped_before(due):
+            if (seconds and self.report.sent / self.rate >= seconds) or await self._stopped_before(due):
                 break
             task = loop.create_task(self._count(self.report.sent, due))
             self.report.sent += 1
