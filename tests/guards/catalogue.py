@@ -218,6 +218,13 @@ PLATFORM = _guards(
     ("their socket on every address", "Port.clashes", "theirs in _ANY", "False", "test_addresses_that_overlap_clash"),
     ("names of the loopback address", "_plain", "", "address", "test_addresses_that_overlap_clash"),
     ("ports of nginx", "ports", "_nginx_ports(values)", "[]", "test_every_port_of_a_host_is_known"),
+    (
+        "options of an application that cannot work together",
+        "check_applications",
+        "Problem(f'topology_applications[{index}]', str(error))",
+        "Problem('', '')",
+        "test_options_of_an_application_that_cannot_work_together_are_found",
+    ),
     ("ports of applications", "ports", _EACH_PORT, "False", "test_every_port_of_a_host_is_known"),
     (
         "ports of TLS sites",
@@ -1016,6 +1023,61 @@ DEPLOYING = [
     ),
 ]
 
+SYSTEMD = _guards(
+    "instances of systemd",
+    "modules/systemd_worker.py",
+    "modules/test_systemd_worker.py",
+    (
+        "another live release than expected",
+        "Work._release",
+        "expected and live != expected",
+        "False",
+        "test_another_live_release_than_expected_is_refused",
+    ),
+    (
+        "an instance that fails",
+        "Work._judge",
+        "any((i.active == 'failed' for i in group))",
+        "False",
+        "test_a_release_that_does_not_start_leaves_the_old_one_as_it_was",
+    ),
+    (
+        "nothing is left of what failed",
+        "Work._apply",
+        "self._remove([*(u.name for u in new), *(n for n in self._sockets() if n not in self.files)])",
+        "None",
+        "test_a_release_that_does_not_start_leaves_the_old_one_as_it_was",
+    ),
+    (
+        "an application that does not answer",
+        "Work._watch",
+        "self._healthy(self.application['health_url'] or '' if self.wanted else '')",
+        "None",
+        "test_health_decides",
+    ),
+    (
+        "units of another application",
+        "Systemd.files",
+        "owner(text) == application",
+        "True",
+        "test_units_of_another_application_with_a_similar_name_are_left_alone",
+    ),
+    (
+        "builds that drain",
+        "Work._builds",
+        "not self.application['builds']",
+        "True",
+        "test_builds_of_a_worker_deployment_stay_until_they_are_retired",
+    ),
+    (
+        "a file of which the secrets are missing",
+        "Work._environments",
+        "sorted(wanted - set(files))",
+        "[]",
+        "test_a_file_of_which_the_secrets_are_missing_is_named",
+    ),
+)
+
 NAMESPACES = _guards(
     "namespaces",
     "modules/namespace.py",
@@ -1617,6 +1679,7 @@ GUARDS = [
     *RELEASES,
     *LOCKS,
     *DEPLOYING,
+    *SYSTEMD,
     *NAMESPACES,
     *WORKER_DEPLOYMENTS,
     *SCHEMA,

@@ -4,11 +4,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.durable.temporal.plugins.module_utils._systemd import parse_show
 from ansible_collections.durable.temporal.plugins.modules.host_status import (
     container_checks,
     disk_check,
     process_checks,
     service_checks,
+    unit_checks,
 )
 
 
@@ -68,3 +70,15 @@ def test_processes(present: list[dict[str, Any]], expected: str) -> None:
 @pytest.mark.parametrize(("free", "expected"), [(50, "healthy"), (20, "healthy"), (19, "degraded"), (4, "failed")])
 def test_disk(free: int, expected: str) -> None:
     assert disk_check("/", 100, free, 20).status == expected
+
+
+def test_instances_of_systemd() -> None:
+    block = "Id=orders-worker@r1.0123abcd.{}.service\nActiveState={}\nNRestarts=1\n"
+    found = parse_show("orders", "\n".join([block.format(1, "active"), block.format(2, "activating")]))
+    (check,) = unit_checks("orders", {"worker": 1}, found)
+    assert (check.status, check.found) == ("healthy", "1 of 2 active, 2 restarts, release r1")
+    (check,) = unit_checks("orders", {"worker": 2}, found)
+    assert check.status == "degraded"
+    (check,) = unit_checks("orders", {"api": 1}, found)
+    assert (check.status, check.found) == ("failed", "0 of 0 active, 0 restarts, release none")
+    assert "journalctl -u 'orders-api@*'" in check.message
