@@ -222,9 +222,10 @@ def test_a_release_that_does_not_start_leaves_the_old_one_as_it_was(fake: FakeSy
     before = (sorted(p.name for p in fake.root.rglob("*.*") if p.is_file()), dict(fake.loaded), set(fake.enabled))
     switch(fake, "r2")
     fake.crashing.add("r2")
-    result = run(fake, environment={"KEY": "another"})
+    result = run(fake, environment={"KEY": "another"}, options={"wait_seconds": 20})
     assert result["failed"]
     assert "orders: orders-worker@r2." in result["msg"]
+    assert "(after 2" not in result["msg"], "what has failed is not waited for"
     assert "is failed" in result["msg"]
     assert "Error: boom" in result["msg"]
     after = (sorted(p.name for p in fake.root.rglob("*.*") if p.is_file()), dict(fake.loaded), set(fake.enabled))
