@@ -10,6 +10,7 @@ checks that too.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import typing as t
 from dataclasses import dataclass, field
@@ -108,13 +109,26 @@ class Wheels:
 
         :raises ReleaseError: it cannot be made, or a wheel is missing or is not the locked one.
         """
-        self._run(account, [self.python, "-m", "venv", "venv"], str(place), "python3 -m venv failed")
-        pip = ["venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-        self._run(account, [*pip, *PIP_OPTIONS], str(place), "pip install failed")
+        self._run(account, [self.python, "-m", "venv", "--without-pip", "venv"], str(place), "python3 -m venv failed")
+        pip = [str(self._pip(account, cache)), "-m", "pip", "--python", "venv/bin/python", "install"]
+        quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+        self._run(account, [*pip, *quiet, *PIP_OPTIONS], str(place), "pip install failed")
         # It is made at the place where the release is prepared; its scripts name the interpreter by its full path.
         for path in (place / "venv/pyvenv.cfg", *(place / "venv/bin").iterdir()):
             if path.is_file() and not path.is_symlink() and (content := path.read_bytes()).count(bytes(place)):
                 path.write_bytes(content.replace(bytes(place), bytes(final)))
+
+    def _pip(self, account: Account, cache: Path) -> Path:
+        """The Python of an environment that has pip. Made once, because that takes longer than all the rest."""
+        place = cache / f"pip-{self._version(account)}"
+        if not place.is_dir():
+            cache.mkdir(exist_ok=True)
+            os.chown(cache, account.uid, account.gid)
+            fresh = place.with_name(f"{place.name}.new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            self._run(account, [self.python, "-m", "venv", str(fresh)], str(cache), "python3 -m venv failed")
+            fresh.rename(place)
+        return place / "bin/python"
 
     @staticmethod
     def _run(account: Account, argv: list[str], directory: str, failed: str) -> str:
