@@ -47,11 +47,15 @@ LOGIN_OPTIONS: dict[str, dict[str, t.Any]] = {
 }
 
 
+# Nobody listens, the port of a container leads nowhere yet, or the server is starting or stopping.
+NOBODY = r"Connection refused|No such file or dir|closed the connection|reset by peer|system is (starting|shutting)"
+
+
 # Connecting -----------------------------------------------------------------------------------------------------------
 
 
 class Refused(Exception):
-    """A connection failed. ``kind`` is ``password``, ``absent`` (nobody listens) or ``other``."""
+    """A connection failed. ``kind`` is ``password``, ``absent`` (nobody answers) or ``other``."""
 
     def __init__(self, kind: t.Literal["password", "absent", "other"], message: str) -> None:
         super().__init__(message)
@@ -97,7 +101,7 @@ def explain(error: str, params: t.Mapping[str, t.Any]) -> Refused:
             f"the new one in the server: psql -U {user} -c '\\password {user}' (in a container: docker exec -it "
             f"CONTAINER psql ...).",
         )
-    if "Connection refused" in error or "No such file or directory" in error:
+    if re.search(NOBODY, error):
         return Refused(
             "absent",
             f"Nothing answers at {server}; expected PostgreSQL. Look whether it runs (docker ps, systemctl status "
@@ -107,7 +111,10 @@ def explain(error: str, params: t.Mapping[str, t.Any]) -> Refused:
 
 
 def connect(module: AnsibleModule) -> t.Any:
-    """A connection, or ``None`` in check mode when there is no server yet. Any other failure ends the module."""
+    """A connection, or ``None`` where no server has to answer: in check mode, or as the option ``must_answer`` says.
+
+    Any other failure ends the module.
+    """
     if PSYCOPG2_ERROR is not None:
         if module.check_mode:
             return None
@@ -117,7 +124,7 @@ def connect(module: AnsibleModule) -> t.Any:
     try:
         return login(module.params)
     except Refused as refused:
-        if module.check_mode and refused.kind == "absent":
+        if refused.kind == "absent" and (module.check_mode or not module.params["must_answer"]):
             return None
         module.fail_json(msg=str(refused))
         raise AssertionError from refused  # fail_json does not return

@@ -17,7 +17,8 @@ description:
     stays on disk for the next reboot to find.
   - With O(apply_command), a program is told about new contents, and a run that was interrupted before it was told is
     made good by the next run.
-  - With O(services), units of systemd run with what was written.
+  - With O(users), the users that own the directories are made first, and with O(services), units of systemd run with
+    what was written.
 author:
   - The durable.temporal contributors (@durable-temporal)
 extends_documentation_fragment:
@@ -27,7 +28,7 @@ options:
     description: The directories, in the order in which they are worked on (parents first).
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       path:
         description: Absolute path of the directory.
@@ -76,6 +77,31 @@ options:
         description: Whether O(apply_command) is about this directory. Its other changes do not run the command.
         type: bool
         default: true
+  users:
+    description: Users that must be there, made before anything is written. Fields that are not set are left as they are.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the user.
+        type: str
+        required: true
+      group:
+        description: Its primary group, made when it is missing. A new user has one of its own name when this is unset.
+        type: str
+      groups:
+        description: Existing groups that it is in too. It stays in all others.
+        type: list
+        elements: str
+        default: []
+      shell:
+        description: Its login shell.
+        type: str
+      system:
+        description: Whether a new user is one of the system, without a home directory.
+        type: bool
+        default: false
   secrets:
     description:
       - Path to content, for files in O(directories) that hold secrets. They have the owner and O(directories[].file_mode)
@@ -167,13 +193,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: What differed, one row a file or directory.
+  description: What differed, one row a file, directory, user, group or unit.
   returned: always
   type: list
   elements: dict
   contains:
     name:
-      description: Path.
+      description: Path, C(user NAME), C(group NAME) or unit.
       type: str
     action:
       description: What was done, or would be done in check mode.
@@ -189,10 +215,8 @@ applied:
 """
 
 import fnmatch
-import grp
 import hashlib
 import os
-import pwd
 import stat
 import tempfile
 import typing as t
@@ -200,6 +224,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils import _accounts as accounts
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Item, Plan
 
 DIRECTORY = {
@@ -228,26 +253,6 @@ PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "ConditionResult", "C
 
 class Refused(Exception):
     """Something stands in the way; the text is for the operator."""
-
-
-def user_number(name: str) -> int | str:
-    """The number of a user; the name itself when there is no such user yet."""
-    if name.isdigit():
-        return int(name)
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return name
-
-
-def group_number(name: str) -> int | str:
-    """The number of a group; the name itself when there is no such group yet."""
-    if name.isdigit():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return name
 
 
 def present(path: Path) -> dict[str, t.Any] | None:
@@ -289,9 +294,9 @@ class Directory:
         files = {**params["files"], **within}
         ownership: dict[str, int | str] = {}
         if params["owner"] is not None:
-            ownership["owner"] = user_number(params["owner"])
+            ownership["owner"] = accounts.user_number(params["owner"])
         if params["group"] is not None:
-            ownership["group"] = group_number(params["group"])
+            ownership["group"] = accounts.group_number(params["group"])
         for name in (*files, *params["links"]):
             if "/" in name or name in ("", ".", ".."):
                 raise Refused(f"{params['path']}: '{name}' is not a file name; declare each directory by itself.")
@@ -370,10 +375,15 @@ def put(path: Path, item: Item | None) -> None:
     if item is None:
         path.unlink(missing_ok=True)
         return
-    for kind in ("owner", "group"):
-        if isinstance(item.get(kind), str):
-            raise Refused(f"{path}: there is no {'user' if kind == 'owner' else 'group'} {item[kind]} on this host.")
-    owner, group = item.get("owner", -1), item.get("group", -1)
+    # By name: the user was to come when it was compared.
+    numbers: list[int] = []
+    for field, kind, number_of in (("owner", "user", accounts.user_number), ("group", "group", accounts.group_number)):
+        wanted = item.get(field, -1)
+        number = number_of(wanted) if isinstance(wanted, str) else wanted
+        if isinstance(number, str):
+            raise Refused(f"{path}: there is no {kind} {number} on this host.")
+        numbers.append(number)
+    owner, group = numbers
     if item["type"] == "directory":
         path.mkdir(parents=True, exist_ok=True)
         os.chown(path, owner, group)
@@ -449,17 +459,22 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     plan = Plan()
     for directory in directories:
         directory.compare(plan)
+    users = accounts.plan_for(params["users"])
+    if not module.check_mode:
+        make_users(module, users)
     result = contents(module, directories, plan)
     services = Plan()
     for unit, have in units(module, params["services"]).items():
         services.add(unit, have, {**have, "enabled": True, "running": True})
-    if services:
-        changed = services.as_diff()
-        diff = {side: {**result["diff"][side], **changed[side]} for side in ("before", "after")}
-        result.update(changed=True, changes=result["changes"] + services.summary(), diff=diff)
-        if not module.check_mode:
-            run_units(module, services)
-    return result
+    if not module.check_mode:
+        run_units(module, services)
+    parts = [users.as_diff(), result["diff"], services.as_diff()]
+    return {
+        **result,
+        "changed": bool(users or result["changed"] or services),
+        "changes": [*users.summary(), *result["changes"], *services.summary()],
+        "diff": {side: {k: v for part in parts for k, v in part[side].items()} for side in ("before", "after")},
+    }
 
 
 def contents(module: AnsibleModule, directories: t.Sequence[Directory], plan: Plan) -> dict[str, t.Any]:
@@ -544,6 +559,14 @@ def units(module: AnsibleModule, names: t.Sequence[str]) -> dict[str, dict[str, 
     return found
 
 
+def make_users(module: AnsibleModule, plan: Plan) -> None:
+    for change in plan:
+        tool, *arguments = accounts.command(change)
+        command = [module.get_bin_path(tool, required=True), *arguments]
+        if problem := run(module, command, f"The {change.key} could not be made as declared"):
+            raise Refused(problem)
+
+
 def run_units(module: AnsibleModule, plan: Plan) -> None:
     for change in plan:
         for verb, done in (("enable", "enabled"), ("start", "running")):
@@ -567,12 +590,13 @@ def write_and_test(module: AnsibleModule, plan: Plan) -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "directories": {"type": "list", "elements": "dict", "required": True, "options": DIRECTORY},
+            "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
             "test_command": {"type": "list", "elements": "str"},
             "apply_command": {"type": "list", "elements": "str"},
             "stamp": {"type": "path"},
             "watch": {"type": "list", "elements": "path", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "users": {"type": "list", "elements": "dict", "default": [], "options": accounts.USER},
             "expected": {"type": "list", "elements": "dict", "default": [], "options": EXPECTED},
             "services": {"type": "list", "elements": "str", "default": []},
         },

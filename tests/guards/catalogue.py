@@ -1278,7 +1278,7 @@ SCHEMA = [
 POSTGRES = _guards(
     "PostgreSQL",
     "module_utils/_postgres.py",
-    "module_utils/test_postgres.py",
+    "module_utils/test_postgres.py modules/test_postgres_server.py",
     (
         "the sentence about a wrong password",
         "explain",
@@ -1289,9 +1289,16 @@ POSTGRES = _guards(
     (
         "the sentence about nobody there",
         "explain",
-        "'Connection refused' in error or 'No such file or directory' in error",
+        "re.search(NOBODY, error)",
         "False",
         "test_refusals_become_sentences",
+    ),
+    (
+        "a refused password although no server has to answer",
+        "connect",
+        "refused.kind == 'absent' and (module.check_mode or not module.params['must_answer'])",
+        "True",
+        "test_a_server_to_come_is_predicted_and_a_wrong_password_is_not",
     ),
     (
         "a setting that is none",

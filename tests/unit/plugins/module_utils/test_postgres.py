@@ -208,6 +208,8 @@ def test_anything_else_is_to_be_replaced(stored: str | None) -> None:
         ('FATAL:  password authentication failed for user "postgres"', "password", "refused the password"),
         ("fe_sendauth: no password supplied", "password", "refused the password"),
         ('connection to server at "127.0.0.1", port 5432 failed: Connection refused', "absent", "Nothing answers"),
+        ("server closed the connection unexpectedly", "absent", "Nothing answers"),
+        ("FATAL:  the database system is starting up", "absent", "Nothing answers"),
         ('FATAL:  database "x" does not exist', "other", "does not exist"),
     ],
 )

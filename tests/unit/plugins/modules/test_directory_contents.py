@@ -328,3 +328,26 @@ def test_a_check_on_a_bare_host_predicts_the_service(tmp_path: Path, monkeypatch
     with mock.patch.object(basic.AnsibleModule, "get_bin_path", return_value=None):
         assert call(check=True, directories=[], services=["a"])["changed"]
         assert "systemctl was not found" in call(directories=[], services=["a"])["msg"]
+
+
+def test_users_are_made_before_what_belongs_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools, log = tmp_path / "bin", tmp_path / "log"
+    tools.mkdir()
+    for tool in ("groupadd", "useradd"):
+        (tools / tool).write_text(f'#!/bin/sh\necho "${{0##*/}} $*" >> {log}\n')
+        (tools / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    home = {"path": str(tmp_path / "home"), "create": True, "owner": "nobody-of-this-name"}
+    options: dict[str, t.Any] = {"directories": [home], "users": [{"name": "nobody-of-this-name", "system": True}]}
+    predicted = call(check=True, **options)
+    assert [change["name"] for change in predicted["changes"]] == [
+        "group nobody-of-this-name",
+        "user nobody-of-this-name",
+        home["path"],
+    ]
+    assert not log.exists()
+    # The tools of this test make nobody, so the directory cannot be given to the user.
+    assert "there is no user nobody-of-this-name" in call(**options)["msg"]
+    assert [line.split()[0] for line in log.read_text().splitlines()] == ["groupadd", "useradd"]
+    (tools / "groupadd").write_text("#!/bin/sh\necho no such day >&2; exit 3\n")
+    assert "The group nobody-of-this-name could not be made as declared" in call(**options)["msg"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Users and databases against a pretended server that answers from a dict."""
+"""Users, databases and settings against a pretended server that answers from a dict."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import io
 import json
 import re
 import typing as t
+from dataclasses import replace
 from unittest import mock
 
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.durable.temporal.plugins.module_utils import _postgres
-from ansible_collections.durable.temporal.plugins.modules import postgres_databases
+from ansible_collections.durable.temporal.plugins.modules import postgres_server
 
 pytest.importorskip("psycopg2")
 
@@ -34,18 +35,43 @@ class Server:
         self.databases: dict[str, str] = {"postgres": "postgres"}
         self.statements: list[str] = []
         self.refusal: _postgres.Refused | None = None
+        self.settings = {
+            "work_mem": _postgres.Setting(
+                "work_mem", "4096", "kB", "integer", "user", "default", "4096", "64", "2147483647", False
+            ),
+            "shared_buffers": _postgres.Setting(
+                "shared_buffers", "16384", "8kB", "integer", "postmaster", "default", "16384", "16", "1073741823", False
+            ),
+        }
+
+    def reloaded(self) -> None:
+        """What is written is in effect, or waits for a restart."""
+        for name, row in self.settings.items():
+            if row.configured is None:
+                continue
+            if row.needs_restart:
+                self.settings[name] = replace(row, pending_restart=True)
+            else:
+                self.settings[name] = replace(row, setting=str(row.value), source="configuration file")
 
     def rows(self, _connection: object, query: t.Any, _arguments: t.Sequence[t.Any] = ()) -> list[tuple[t.Any, ...]]:
         if isinstance(query, str):
             if "is_superuser" in query:
-                return [(self.superuser,)]
+                return [("17.6 (Debian)", self.superuser)]
+            if "pg_settings" in query:
+                return [tuple(vars(setting).values()) for setting in self.settings.values()]
+            if "pg_reload_conf" in query:
+                self.reloaded()
+                return []
             if "pg_database" in query:
                 return list(self.databases.items())
             return [(name, True, verifier if self.superuser else None) for name, verifier in self.roles.items()]
         words = [str(part.wrapped if hasattr(part, "wrapped") else part.string) for part in self.flat(query)]
         text = re.sub(r" +", " ", " ".join(words))
         self.statements.append(text)
-        if match := re.match(r"(CREATE|ALTER) ROLE (\S+) LOGIN PASSWORD (\S+)", text):
+        if match := re.match(r"ALTER SYSTEM SET (\S+) ?= ?(\S+)", text):
+            self.settings[match[1]] = replace(self.settings[match[1]], configured=match[2])
+        elif match := re.match(r"(CREATE|ALTER) ROLE (\S+) LOGIN PASSWORD (\S+)", text):
             self.roles[match[2]] = match[3]
         elif match := re.match(r"(CREATE|ALTER) DATABASE (\S+)(?: OWNER (?:TO )?(\S+))?", text):
             self.databases[match[2]] = match[3] or "postgres"
@@ -61,17 +87,11 @@ class Server:
                 yield part
 
     def login(self, _params: object, **other: str) -> mock.Mock:
-        if not _postgres.verifies(other["login_password"], self.roles[other["login_user"]]):
+        if self.refusal is not None:
+            raise self.refusal
+        if other and not _postgres.verifies(other["login_password"], self.roles[other["login_user"]]):
             raise _postgres.Refused("password", "refused")
         return mock.Mock()
-
-    def connect(self, module: t.Any) -> mock.Mock | None:
-        if self.refusal is None:
-            return mock.Mock()
-        if module.check_mode and self.refusal.kind == "absent":
-            return None
-        module.fail_json(msg=str(self.refusal))
-        raise AssertionError
 
     def __call__(self, *, check: bool = False, **options: t.Any) -> tuple[dict[str, t.Any], str]:
         out = io.StringIO()
@@ -80,10 +100,11 @@ class Server:
             patch_module_args({**WANTED, **options, "_ansible_check_mode": check}),
             contextlib.redirect_stdout(out),
             mock.patch.object(basic.AnsibleModule, "log"),
-            mock.patch.multiple(postgres_databases, rows=self.rows, connect=self.connect, login=self.login),
+            mock.patch.multiple(postgres_server, rows=self.rows, login=self.login),
+            mock.patch.object(_postgres, "login", self.login),
             pytest.raises(SystemExit),
         ):
-            postgres_databases.main()
+            postgres_server.main()
         return json.loads(out.getvalue()), out.getvalue()
 
 
@@ -123,5 +144,31 @@ def test_a_server_to_come_is_predicted_and_a_wrong_password_is_not() -> None:
     server = Server()
     server.refusal = _postgres.Refused("absent", "nobody there")
     assert server(check=True)[0]["changed"]
+    assert server()[0]["msg"] == "nobody there"
+    for check in (True, False):
+        later = server(check=check, must_answer=False)[0]
+        assert (later["changed"], later["answered"], later["restart_required"]) == (False, False, False)
     server.refusal = _postgres.Refused("password", "refused the password")
+    assert server(must_answer=False)[0]["msg"] == "refused the password"
     assert server(check=True)[0]["msg"] == "refused the password"
+
+
+def test_settings_are_changed_and_what_waits_for_a_restart_is_told() -> None:
+    server = Server()
+    tuned = {"settings": {"work_mem": "8MB", "shared_buffers": "256MB"}}
+    predicted = server(check=True, **tuned)[0]
+    assert server.statements == []
+    first = server(**tuned)[0]
+    assert first["diff"] == predicted["diff"]
+    assert first["diff"]["after"]["setting work_mem"] == {"value": "8MB"}
+    for answer in (predicted, first, server(**tuned)[0]):
+        assert (answer["restart_required"], answer["pending_restart"]) == (True, ["shared_buffers"])
+    assert not server(**tuned)[0]["changed"]
+    assert server()[0]["pending_restart"] == [], "not asked about"
+
+
+@pytest.mark.parametrize(("superuser", "settings"), [(False, {"work_mem": "8MB"}), (True, {"work_men": "8MB"})])
+def test_settings_that_cannot_be_changed_are_told_before_anything_is(superuser: bool, settings: dict[str, str]) -> None:
+    server = Server(superuser)
+    assert server(settings=settings)[0]["failed"]
+    assert server.statements == []

@@ -1,0 +1,99 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users and groups of a host: what is there, what is missing, and the commands that make it so.
+
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import typing as t
+
+from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Item, Plan
+
+USER: dict[str, dict[str, t.Any]] = {
+    "name": {"type": "str", "required": True},
+    "group": {"type": "str"},
+    "groups": {"type": "list", "elements": "str", "default": []},
+    "shell": {"type": "str"},
+    "system": {"type": "bool", "default": False},
+}
+
+
+def user_number(name: str) -> int | str:
+    """The number of a user; the name itself when there is no such user yet."""
+    if name.isdigit():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return name
+
+
+def group_number(name: str) -> int | str:
+    """The number of a group; the name itself when there is no such group yet."""
+    if name.isdigit():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return name
+
+
+def group_name(number: int) -> str:
+    """The name of a group; its number as text when it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def present(name: str) -> dict[str, t.Any] | None:
+    """A user as ``{"group", "groups", "shell"}``, with the groups that list it as a member, or ``None``."""
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    member = sorted(entry.gr_name for entry in grp.getgrall() if name in entry.gr_mem)
+    return {"group": group_name(account.pw_gid), "groups": member, "shell": account.pw_shell}
+
+
+def plan_for(declared: t.Iterable[Item]) -> Plan:
+    """Compare. Keys are ``group NAME`` and ``user NAME``; a user's own group comes before it.
+
+    :param declared: values of :data:`USER`; only fields that are set count.
+    """
+    plan = Plan()
+    for user in declared:
+        name, have = user["name"], present(user["name"])
+        group = user["group"] or (None if have else name)
+        if group and isinstance(group_number(group), str) and f"group {group}" not in {c.key for c in plan}:
+            plan.add(f"group {group}", None, {"system": user["system"]})
+        wanted = {field: value for field, value in (("group", group), ("shell", user["shell"])) if value}
+        after = {**(have or {"groups": [], "system": user["system"]}), **wanted}
+        after["groups"] = sorted({*after["groups"], *user["groups"]} - ({after["group"]} - {*after["groups"]}))
+        plan.add(f"user {name}", have, after)
+    return plan
+
+
+def command(change: Change) -> list[str]:
+    """What makes one change true. Users that are not there yet get a home unless they are the system's."""
+    kind, _blank, name = change.key.partition(" ")
+    after = change.after or {}
+    if kind == "group":
+        return ["groupadd", *(["--system"] if after["system"] else []), name]
+    arguments: list[str] = []
+    for field in change.fields:
+        if field == "groups" and after["groups"]:
+            joined = ",".join(sorted({*after["groups"]} - {*(change.before or {"groups": []})["groups"]}))
+            arguments += ["--append"] if change.before else []
+            arguments += ["--groups", joined]
+        elif field in ("group", "shell"):
+            arguments += [{"group": "--gid", "shell": "--shell"}[field], after[field]]
+    if change.before:
+        return ["usermod", *arguments, name]
+    home = ["--system", "--home-dir", "/nonexistent", "--no-create-home"] if after["system"] else ["--create-home"]
+    return ["useradd", *home, *arguments, name]

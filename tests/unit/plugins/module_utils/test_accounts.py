@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users and groups on a pretended host that understands the commands of Debian's passwd package."""
+
+from __future__ import annotations
+
+import typing as t
+from itertools import pairwise
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+from ansible_collections.durable.temporal.plugins.module_utils import _accounts
+from ansible_collections.durable.temporal.plugins.module_utils._accounts import command, plan_for
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = ("deploy", "workflow", "docker")
+
+
+class Host:
+    """Groups (name to number) and users; ``call`` runs one command."""
+
+    def __init__(self) -> None:
+        self.groups = {"docker": 900}
+        self.users: dict[str, dict[str, t.Any]] = {}
+
+    def call(self, tool: str, *arguments: str) -> None:
+        name, options = arguments[-1], dict(pairwise(arguments))
+        if tool == "groupadd":
+            assert name not in self.groups
+            self.groups[name] = 1000 + len(self.groups)
+            return
+        if tool == "useradd":
+            assert name not in self.users
+            self.users[name] = {"shell": "/bin/sh", "groups": set(), "home": "--create-home" in arguments}
+        user = self.users[name]
+        user["shell"] = options.get("--shell", user["shell"])
+        if "--gid" in options:
+            user["gid"] = self.groups[options["--gid"]]
+        if "--groups" in options:
+            joined = set(options["--groups"].split(","))
+            assert joined <= set(self.groups)
+            user["groups"] = joined | (user["groups"] if "--append" in arguments else set())
+
+    def declare(self, *users: dict[str, t.Any]) -> list[list[str]]:
+        """The commands that were run."""
+        fields = {"group": None, "groups": [], "shell": None, "system": False}
+        group_of = SimpleNamespace(getgrnam=self.group, getgrgid=self.group, getgrall=self.all_groups)
+        with mock.patch.multiple(_accounts, pwd=SimpleNamespace(getpwnam=self.user), grp=group_of):
+            commands = [command(change) for change in plan_for([{**fields, **user} for user in users])]
+        for one in commands:
+            self.call(*one)
+        return commands
+
+    def user(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(pw_gid=self.users[name]["gid"], pw_shell=self.users[name]["shell"])
+
+    def group(self, wanted: str | int) -> SimpleNamespace:
+        by_number = {number: name for name, number in self.groups.items()}
+        name = by_number[wanted] if isinstance(wanted, int) else wanted
+        members = [user for user, has in self.users.items() if name in has["groups"]]
+        return SimpleNamespace(gr_name=name, gr_gid=self.groups[name], gr_mem=members)
+
+    def all_groups(self) -> list[SimpleNamespace]:
+        return [self.group(name) for name in self.groups]
+
+
+def test_a_user_of_the_system_has_its_group_and_no_home() -> None:
+    host = Host()
+    done = host.declare({"name": "workflow", "shell": "/usr/sbin/nologin", "system": True})
+    assert done == [
+        ["groupadd", "--system", "workflow"],
+        [
+            *("useradd", "--system", "--home-dir", "/nonexistent", "--no-create-home"),
+            *("--gid", "workflow", "--shell", "/usr/sbin/nologin", "workflow"),
+        ],
+    ]
+
+
+def test_a_person_has_a_home_and_stays_in_other_groups() -> None:
+    host = Host()
+    host.groups["sudo"] = 27
+    host.declare({"name": "deploy"})
+    assert host.users["deploy"]["home"]
+    host.users["deploy"]["groups"] = {"sudo"}
+    assert host.declare({"name": "deploy", "groups": ["docker"]}) == [
+        ["usermod", "--append", "--groups", "docker", "deploy"]
+    ]
+    assert host.users["deploy"]["groups"] == {"sudo", "docker"}
+    assert host.declare({"name": "deploy"}) == []
+
+
+def test_two_users_may_share_a_group_that_is_to_come() -> None:
+    done = Host().declare({"name": "a", "group": "shop"}, {"name": "b", "group": "shop"})
+    assert [one[0] for one in done] == ["groupadd", "useradd", "useradd"]
+
+
+def test_a_group_that_nobody_makes_is_the_hosts_own_error() -> None:
+    with pytest.raises(AssertionError):
+        Host().declare({"name": "deploy", "groups": ["wheel"]})
+
+
+USER = st.fixed_dictionaries(
+    {"name": st.sampled_from(NAMES)},
+    optional={
+        "group": st.sampled_from(NAMES),
+        "groups": st.lists(st.just("docker"), max_size=1),
+        "shell": st.sampled_from(["/bin/bash", "/usr/sbin/nologin"]),
+        "system": st.booleans(),
+    },
+)
+
+
+@given(st.lists(USER, max_size=6))
+def test_what_was_declared_is_so_afterwards(users: list[dict[str, t.Any]]) -> None:
+    host = Host()
+    for user in users:
+        host.declare(user)
+        assert host.declare(user) == []
