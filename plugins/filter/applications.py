@@ -12,7 +12,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import ecosystem, processes
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import processes as instances
 
-VIEWS = ("full", "release", "pm2", "systemd", "status")
+VIEWS = ("full", "host", "release", "pm2", "systemd", "status")
 RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependencies")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url")
 SYSTEMD = ("name", "releases", "current", "configuration", "health_url")
@@ -25,6 +25,8 @@ def _view(
     if view == "release":
         artifact = {"artifact": application["artifact"] or None, "sha256": application["artifact_sha256"] or None}
         return {**{k: application[k] for k in RELEASE}, **artifact}
+    if view == "host":
+        return {k: application[k] for k in (*HOST, "ecosystem")}
     if view == "pm2":
         return {**{k: application[k] for k in PM2}, "processes": processes(ecosystem(application, environment))}
     if view == "systemd":

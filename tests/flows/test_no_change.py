@@ -9,8 +9,8 @@ from pathlib import Path
 from play import play
 
 # Tasks that run on the VM when nothing changes. A higher number needs a reason: each costs a quarter of a second.
-SITE_TASKS = 48
-DEPLOY_TASKS = 8
+SITE_TASKS = 32
+DEPLOY_TASKS = 7
 
 RUNNING_SINCE = (
     "docker inspect -f '{{.Name}} {{.State.StartedAt}} {{.RestartCount}}' $(docker ps -q) | sort;"

@@ -91,6 +91,8 @@ def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:
     (pm2,) = applications(declared, "pm2")
     assert "canary" not in str(pm2)
     assert "KEY" in pm2["processes"][0]["variables"]
+    (host,) = applications(declared, "host")
+    assert "canary" not in str(host)
     (status,) = applications(declared, "status")
     assert "canary" not in str(status)
     assert status["processes"] == [{"name": PROCESS["name"], "instances": 1}]
