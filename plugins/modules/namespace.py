@@ -19,6 +19,8 @@ author:
 extends_documentation_fragment:
   - durable.temporal.attributes
   - durable.temporal.connection
+  - durable.temporal.database
+  - durable.temporal.health
 options:
   namespaces:
     description: The namespaces that are declared. Others are left alone.
@@ -79,6 +81,18 @@ options:
       within some seconds.
     type: int
     default: 20
+  wait_for:
+    description:
+      - What the cluster must be before anything is declared. Without it, nothing is measured and the options V(expected_*)
+        and O(database) are not used. See M(durable.temporal.cluster_health).
+      - V(usable) waits until nothing is V(failed).
+      - V(healthy) waits until everything is V(healthy), and fails only when something is V(failed).
+    type: str
+    choices: [usable, healthy]
+  wait_for_seconds:
+    description: How long to wait for what O(wait_for) says.
+    type: float
+    default: 90
 """
 
 EXAMPLES = r"""
@@ -102,6 +116,13 @@ EXAMPLES = r"""
       - name: orders-old
         state: absent
     allow_delete: true
+
+- name: Wait until every role of the cluster serves, then declare the namespaces
+  durable.temporal.namespace:
+    wait_for: usable
+    expected_version: 1.32.2
+    namespaces:
+      - name: orders
 """
 
 RETURN = r"""
@@ -141,6 +162,7 @@ import typing as t
 from ansible_collections.durable.temporal.plugins.module_utils._client import SYSTEM_NAMESPACE
 from ansible_collections.durable.temporal.plugins.module_utils._duration import format_duration, parse_duration
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
+from ansible_collections.durable.temporal.plugins.module_utils._health import EXPECTED, require
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Item, Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 
@@ -298,12 +320,17 @@ def main() -> None:
             "namespaces": {"type": "list", "elements": "dict", "required": True, "options": NAMESPACE},
             "allow_delete": {"type": "bool", "default": False},
             "wait_seconds": {"type": "int", "default": 20},
+            "wait_for": {"type": "str", "choices": ["usable", "healthy"]},
+            "wait_for_seconds": {"type": "float", "default": 90},
+            **EXPECTED,
         }
     )
     declared: list[Item] = module.params["namespaces"]
     wrong = problems(declared)
     if wrong:
         module.fail(" ".join(wrong), problems=wrong)
+    if module.params["wait_for"]:
+        require(module, module.params["wait_for"], module.params["wait_for_seconds"])
     with module.connection_or_none() as temporal:
         present = temporal.namespaces() if temporal else {}
         wrong = [] if module.params["allow_delete"] else deletions_to_allow(declared, present)

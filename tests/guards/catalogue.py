@@ -1090,6 +1090,13 @@ NAMESPACES = _guards(
         "test_deletion_must_be_asked_for_twice",
     ),
     (
+        "the cluster is as expected before any change",
+        "main",
+        "module.params['wait_for']",
+        "None",
+        "test_a_cluster_that_is_not_as_expected_gets_no_namespaces",
+    ),
+    (
         "problems are told before any change",
         "main",
         "problems(declared)",

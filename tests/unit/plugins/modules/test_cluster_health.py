@@ -8,15 +8,16 @@ import typing as t
 from unittest import mock
 
 import pytest
+from ansible_collections.durable.temporal.plugins.module_utils import _health
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, worst
 from ansible_collections.durable.temporal.plugins.module_utils._database import DatabaseError, Member
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
+from ansible_collections.durable.temporal.plugins.module_utils._health import Expected, Observation, Stores, assess
 from ansible_collections.durable.temporal.plugins.modules import cluster_health
-from ansible_collections.durable.temporal.plugins.modules.cluster_health import Expected, Observation, Stores, assess
 from ansible_collections.durable.temporal.tests.unit.plugins.modules.fake_temporal import FakeTemporal, Json, run
 
 SYSTEM = ("temporal-system", "default-worker-tq", "workflow")
-MEMBERS = [Member(role, f"10.0.0.1:{port}", 2) for port, role in enumerate(cluster_health.ROLES, 6933)]
+MEMBERS = [Member(role, f"10.0.0.1:{port}", 2) for port, role in enumerate(_health.ROLES, 6933)]
 
 
 def stores(**changes: t.Any) -> Stores:
@@ -183,8 +184,8 @@ def test_wrong_options_are_named() -> None:
 
 def test_the_database_is_read() -> None:
     with (
-        mock.patch.object(cluster_health, "provide", return_value="psycopg"),
-        mock.patch.object(cluster_health, "observe_stores", return_value=stores()),
+        mock.patch.object(_health, "provide", return_value="psycopg"),
+        mock.patch.object(_health, "observe_stores", return_value=stores()),
     ):
         result = run(cluster_health.main, server(), database={"password": "pw-canary"}, expected_members={"history": 1})
     assert result["versions"] == {
@@ -197,6 +198,6 @@ def test_the_database_is_read() -> None:
 
 
 def test_a_missing_database_driver_is_named() -> None:
-    with mock.patch.object(cluster_health, "provide", return_value=None):
+    with mock.patch.object(_health, "provide", return_value=None):
         failed = run(cluster_health.main, server(), database={"password": "pw-canary"})
     assert "Neither psycopg nor psycopg2" in failed["msg"]

@@ -189,3 +189,15 @@ def test_a_new_namespace_that_never_becomes_usable_fails() -> None:
 
 def test_the_fields_of_the_server_are_those_that_are_compared() -> None:
     assert {*namespace.TEXTS, *namespace.STATES, "data"} == set(EMPTY)
+
+
+def test_a_cluster_that_is_not_as_expected_gets_no_namespaces() -> None:
+    server = FakeTemporal()
+    wanted = [{"name": "orders"}]
+    failed = run(
+        namespace.main, server, namespaces=wanted, wait_for="usable", expected_version="1.0.0", wait_for_seconds=0
+    )
+    assert "expected 1.0.0" in failed["msg"]
+    assert server.present == {}
+    assert run(namespace.main, server, namespaces=wanted, wait_for="usable")["changed"]
+    assert run(namespace.main, "unreachable", check=True, namespaces=wanted, wait_for="usable")["predicted"]
