@@ -1092,7 +1092,7 @@ NAMESPACES = _guards(
     (
         "the cluster is as expected before any change",
         "main",
-        "module.params['wait_for']",
+        "require(module, module.params['wait_for'], module.params['wait_for_seconds'])",
         "None",
         "test_a_cluster_that_is_not_as_expected_gets_no_namespaces",
     ),
@@ -1490,7 +1490,7 @@ CONTENTS = _guards(
         "False",
         "test_removes_only_what_prune_names",
     ),
-    ("a user that is not there", "put", "isinstance(item.get(kind), str)", "False", "test_says_what_stands_in_the_way"),
+    ("a user that is not there", "put", "isinstance(number, str)", "False", "test_says_what_stands_in_the_way"),
     ("a mode that is none", "octal", "ValueError", "()", "test_says_what_stands_in_the_way"),
     ("what was refused is put back", "write_and_test", "put_back(plan)", "None", "test_a_refused_file_is_put_back"),
     (
