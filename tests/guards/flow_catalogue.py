@@ -254,9 +254,9 @@ FLOW_GUARDS: list[FlowGuard] = [
         "PostgreSQL itself is asked whether it waits for a restart",
         (
             Edit(
-                "roles/postgres/tasks/settings.yml",
-                "when: __postgres_tuning.restart_required and",
-                "when: __postgres_tuning is changed and",
+                "roles/postgres/tasks/container.yml",
+                "__postgres_server.restart_required | ternary",
+                "(__postgres_server is changed) | ternary",
             ),
         ),
     ),
