@@ -14,6 +14,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._systemd import p
 
 VIEWS = ("full", "host", "release", "pm2", "systemd", "status")
 RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependencies")
+HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "releases", "shared", "configuration", "logs")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url")
 SYSTEMD = ("name", "releases", "current", "configuration", "health_url")
 STATUS = ("name", "user", "runtime", "health_url")
