@@ -120,7 +120,13 @@ def play(
 
 
 def interrupt(
-    playbook: str, inventory: Path, after_tasks: int, delay: float, at_task: str = "", timeout: float = 900
+    playbook: str,
+    inventory: Path,
+    after_tasks: int,
+    delay: float,
+    at_task: str = "",
+    extra: Mapping[str, Any] | None = None,
+    timeout: float = 900,
 ) -> int | None:
     """Start a playbook and end it, as a lost terminal does, ``delay`` s into the task after ``after_tasks``.
 
@@ -128,7 +134,7 @@ def interrupt(
     :returns: how many tasks had begun, or ``None`` when the playbook ended by itself before that.
     """
     process = subprocess.Popen(
-        command(playbook, inventory),
+        command(playbook, inventory, extra),
         cwd=ROOT,
         env=environment(f"flow-{playbook}-interrupted"),
         stdout=subprocess.PIPE,

@@ -66,6 +66,6 @@ def variant(target: Path, name: str = "", edits: Mapping[str, Edit] | None = Non
     return target
 
 
-def deploy_with(inventory: Path, *, extra: Mapping[str, Any] | None = None, **application: Any) -> Run:
+def deploy_with(inventory: Path, *arguments: str, extra: Mapping[str, Any] | None = None, **application: Any) -> Run:
     """Deploy with some fields of the example application replaced, as an extra variable does it."""
-    return play("deploy", inventory, extra={"local_application_overrides": application, **(extra or {})})
+    return play("deploy", inventory, *arguments, extra={"local_application_overrides": application, **(extra or {})})
