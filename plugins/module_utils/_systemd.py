@@ -5,7 +5,7 @@
 
 Private to this collection. Pure functions; modules/systemd_worker.py does what they say. A unit is named
 ``<application>-<process>@<release>.<definition>.<number>.service``: the name says what it runs, so a unit never changes,
-and new ones run beside old ones. See docs/decisions/0011-systemd-workers.md.
+and new ones run beside old ones. See docs/decisions/0012-systemd-workers.md.
 """
 
 from __future__ import annotations
