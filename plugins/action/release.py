@@ -9,6 +9,7 @@ import getpass
 import os
 import socket
 import typing as t
+from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -38,10 +39,18 @@ def machine() -> str:
     return f"{socket.gethostname()} {boot_id()}"
 
 
+def boot_time() -> int:
+    """When this machine was started, in seconds since the epoch."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("btime ")))
+
+
 def this_run() -> dict[str, t.Any]:
     """The run of the playbook that this task is a part of; each task is a child of its process."""
     pid = os.getppid()
-    return {"id": f"{machine()} {pid} {started(pid)}", "machine": machine(), "pid": pid}
+    # The time in the names of releases: the run's, so that they have one name on all hosts.
+    at = boot_time() + int(started(pid) or 0) // os.sysconf("SC_CLK_TCK")
+    return {"id": f"{machine()} {pid} {started(pid)}", "machine": machine(), "pid": pid, "at": at}
 
 
 def gone_run(lock: t.Mapping[str, t.Any]) -> str:

@@ -276,6 +276,10 @@ def chosen(state: State, name: str, wanted: str) -> str:
         if not (previous := state.previous()):
             raise ReleaseError(f"there is no earlier release of {name} to go back to. Kept: {kept}.")
         return previous
+    # A host that was added later has the same build under another time.
+    same = [r.id for r in state.releases if r.id.rpartition("-")[2] == wanted.rpartition("-")[2]]
+    if ID.fullmatch(wanted) and state.find(wanted) is None and "-" in wanted and len(same) == 1:
+        return same[0]
     if not ID.fullmatch(wanted) or state.find(wanted) is None:
         raise ReleaseError(
             f"release {wanted} of {name} is not on this host. Kept: {kept}. "
@@ -419,7 +423,8 @@ class Work:
         self.name, self.root = wanted["name"], Path(wanted["root"])
 
     def _look(self) -> None:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        at = float((self.module.params["run"] or {}).get("at") or time.time())
+        now = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
         self.steps = []
         for number, wanted in enumerate(self.module.params["applications"]):
             self._on(wanted)

@@ -71,8 +71,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
                     name: {"ansible_host": host, "topology_address": address(host)} for name, host in VMS.items()
                 },
                 "children": {
-                    **{group: first for group in ("postgres", "temporal", "temporal_ui", "edge")},
-                    "app": {"hosts": dict.fromkeys(VMS, {})},
+                    **dict.fromkeys(("postgres", "temporal", "temporal_ui", "edge"), first),
+                    "app": {"hosts": {name: {} for name in VMS}},
                 },
             }
         }

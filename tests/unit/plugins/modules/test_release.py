@@ -264,3 +264,13 @@ def test_a_rejected_release_is_not_made_live_by_name(host: Path) -> None:
     run(host, state="rejected", release=two, options={"reason": "loses orders"})
     refused = run(host, release=two)
     assert f"release {two} of orders was rejected (loses orders)" in refused["msg"]
+
+
+def test_one_build_has_one_name_in_a_run_and_is_found_under_another_time(host: Path) -> None:
+    first = run(host, options={"run": {**ANNA, "at": 1790000000}}, artifact=artifact(host, "one"))
+    one = first["live"]["orders"]
+    assert one.startswith("20260921")
+    run(host, artifact=artifact(host, "two"))
+    digest = one.rpartition("-")[2]
+    assert run(host, release=f"20250101000000-{digest}")["live"] == {"orders": one}
+    assert run(host, release="20250101000000-00000000")["failed"]
