@@ -965,7 +965,7 @@ DEPLOYING = [
             "",
             "'--require-hashes'",
             "'--no-input'",
-            "test_a_wheel_that_is_not_the_locked_one_is_refused",
+            "test_a_lock_without_digests_is_refused",
         ),
     ),
     *_guards(

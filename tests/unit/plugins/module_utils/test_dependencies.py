@@ -117,6 +117,11 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(store: Store) -> None:
     assert list(store.releases.iterdir()) == []
 
 
+def test_a_lock_without_digests_is_refused(store: Store) -> None:
+    with pytest.raises(ReleaseError, match=r"pip install failed: .*Hashes are required"):
+        install(store, "r1", {**python_release(), "requirements.lock": b"greeting==1.0\n"}, Wheels(sys.executable))
+
+
 def test_python_that_is_not_there_is_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match=r"Python cannot be run: .*Run site\.yml first"):
         install(store, "r1", python_release(), Wheels("/no/python3"))
