@@ -719,7 +719,7 @@ PROBE = _guards(
 RELEASES = _guards(
     "releases",
     "module_utils/_release.py",
-    "module_utils/test_release_store.py",
+    "module_utils/test_release_store.py module_utils/test_dependencies.py",
     (
         "an absolute path in an archive",
         "member_path",

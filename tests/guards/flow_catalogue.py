@@ -23,7 +23,7 @@ class FlowGuard:
     """One guard: the flow that must fail without it, and the edits that take it away.
 
     ``prepare`` names playbooks that run without the guard before the flow begins, for guards that were at work when the
-    platform was set up.
+    platform was set up. ``repair`` names those that, with it, put right what the flow has done.
     """
 
     file: str
@@ -31,6 +31,7 @@ class FlowGuard:
     name: str
     edits: tuple[Edit, ...]
     prepare: tuple[str, ...] = ()
+    repair: tuple[str, ...] = ("site",)
 
     @property
     def title(self) -> str:
@@ -38,7 +39,9 @@ class FlowGuard:
 
 
 def _bad_day(test: str, name: str, *edits: tuple[str, str, str], prepare: tuple[str, ...] = ()) -> FlowGuard:
-    return FlowGuard("test_bad_days.py", test, name, tuple(Edit(*edit) for edit in edits), prepare)
+    # What a deployment has done, a deployment puts right; the site would first fail at a release that crashes.
+    repair = ("deploy",) if "artifact" in test or "disk" in test or "release" in test else ("site", "deploy")
+    return FlowGuard("test_bad_days.py", test, name, tuple(Edit(*edit) for edit in edits), prepare, repair)
 
 
 RELEASE = "plugins/module_utils/_release.py"

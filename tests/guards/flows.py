@@ -137,7 +137,7 @@ def prove(guard: FlowGuard, run_dir: Path, logs: Path) -> Proof:
         code = run(["pytest", "-q", "-x", "--tb=short", "-rfE", node, f"--run-dir={run_dir}"], copy, log)
         output = log.read_text(errors="replace")[begin:]
     red = code == 1 and re.search(r"^FAILED ", output, re.MULTILINE) is not None
-    repaired = all(playbook(name, ROOT, log) == 0 for name in ("site", "deploy", "status"))
+    repaired = all(playbook(name, ROOT, log) == 0 for name in guard.repair)
     if not repaired:
         return proof(False, f"the VM could not be repaired afterwards: {log}")
     if red:
