@@ -331,8 +331,12 @@ def test_full_disk_half_way_leaves_nothing_and_the_next_run_finishes(
     assert orders.healthy()
 
 
+# The directories that the application's processes work in.
+RUNNING = f"for pid in $(pgrep -f '^node {APPLICATION}/current/dist'); do readlink /proc/$pid/cwd; done | sort -u"
+
+
 def test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself(
-    inventory: Path, orders: Orders, live: Callable[[], str], tmp_path: Path
+    inventory: Path, orders: Orders, on_vm: OnVm, live: Callable[[], str], tmp_path: Path
 ) -> None:
     before = live()
     deploy = deploy_with(inventory, artifact=str(variant(tmp_path / "live.tar.gz", edits=FAILS_WHEN_LIVE)))
@@ -340,6 +344,8 @@ def test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself(
     assert "boom when live" in deploy.failure
     assert "is live again" in deploy.failure
     assert live() == before
+    # Also the workers, which did not crash.
+    assert on_vm(RUNNING).split() == [before]
     eventually("the old release answers", orders.healthy)
 
 

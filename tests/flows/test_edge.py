@@ -19,6 +19,8 @@ from play import play
 PORT = 3999
 NAME = "echo.example"
 UPSTREAM = Path(__file__).with_name("echo_upstream.py")
+# The last role of the site; what comes before it is as it was.
+ONLY_NGINX = ("--start-at-task", "durable.temporal.nginx : Install nginx")
 SITE = {"name": "echo", "kind": "app", "server_name": NAME, "upstream_servers": [f"127.0.0.1:{PORT}"]}
 
 
@@ -32,13 +34,14 @@ def edge(inventory: Path, outputs: dict[str, str], on_vm: Callable[..., str]) ->
     )
     on_vm(f"systemd-run --quiet --collect --unit echo-upstream python3 /run/echo_upstream.py {PORT}")
     try:
-        site = play("site", inventory, extra={"nginx_sites": "{{ topology_nginx_sites + [" + json.dumps(SITE) + "] }}"})
+        more = {"nginx_sites": "{{ topology_nginx_sites + [" + json.dumps(SITE) + "] }}"}
+        site = play("site", inventory, *ONLY_NGINX, extra=more)
         assert site.rc == 0, site.failure
         place = urlsplit(outputs["api_url"])
         yield str(place.hostname), int(place.port or 80)
     finally:
         on_vm("systemctl stop echo-upstream")
-        back = play("site", inventory)
+        back = play("site", inventory, *ONLY_NGINX)
     assert back.rc == 0, back.failure
 
 

@@ -193,7 +193,7 @@ FLOW_GUARDS: list[FlowGuard] = [
         prepare=("site",),
     ),
     *(
-        FlowGuard("test_edge.py", test, name, (Edit("roles/nginx/templates/site.conf.j2", find, instead),))
+        FlowGuard("test_edge.py", test, name, (Edit("roles/nginx/templates/site.conf.j2", find, instead),), repair=())
         for test, name, find, instead in (
             (
                 "test_an_application_learns_who_asked_and_for_what",
