@@ -267,6 +267,12 @@ FLOW_GUARDS: list[FlowGuard] = [
         "test_interrupt.py",
         "test_ten_interruptions_then_it_converges",
         "a package manager that is still at work is waited for",
-        (Edit("plugins/action/packages.py", '"lock_timeout": 300', '"lock_timeout": 0'),),
+        (
+            Edit(
+                "plugins/modules/packages.py",
+                "f\"DPkg::Lock::Timeout={self._options['lock_timeout']}\"",
+                '"DPkg::Lock::Timeout=0"',
+            ),
+        ),
     ),
 ]
