@@ -12,8 +12,9 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import ecosystem, processes
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import processes as instances
 
-VIEWS = ("full", "host", "release", "pm2", "systemd", "status")
+VIEWS = ("full", "host", "release", "replay", "pm2", "systemd", "status")
 RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependencies")
+REPLAY = ("name", "root", "user", "group", "replay_command")
 HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "releases", "shared", "configuration", "logs")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url")
 SYSTEMD = ("name", "releases", "current", "configuration", "health_url")
@@ -26,6 +27,8 @@ def _view(
     if view == "release":
         artifact = {"artifact": application["artifact"] or None, "sha256": application["artifact_sha256"] or None}
         return {**{k: application[k] for k in RELEASE}, **artifact}
+    if view == "replay":
+        return {k: application[k] for k in REPLAY}
     if view == "host":
         return {k: application[k] for k in (*HOST, "ecosystem")}
     if view == "pm2":
@@ -60,6 +63,7 @@ def applications(
     try:
         found = [normalise(a) for a in declared]
         wanted = [a for a in found if view not in ("pm2", "systemd") or a["runtime"] == view]
+        wanted = [a for a in wanted if view != "replay" or a["replay_command"]]
         return [_view(a, view, environment or {}, bind_address) for a in wanted]
     except (InvalidApplication, ValueError, TypeError) as error:
         raise AnsibleFilterError(f"applications: {error}") from None

@@ -12,7 +12,7 @@ from typing import Any
 from play import ROOT, Run, play
 
 PACKAGE = ROOT / "examples" / "order_processing" / "order-processing.tar.gz"
-API, WORKER = "dist/api/server.js", "dist/worker.js"
+API, WORKER, BUNDLE = "dist/api/server.js", "dist/worker.js", "dist/workflow-bundle.js"
 Edit = Callable[[bytes], bytes]
 
 
@@ -23,6 +23,13 @@ def before(text: str) -> Edit:
 
 def instead(text: str) -> Edit:
     return lambda _program: text.encode() + b"\n"
+
+
+def early_timer(bundle: bytes) -> bytes:
+    """Workflow code that waits before its first activity: those that have begun cannot go on in it."""
+    first = b"const order = await forward.validateOrder(input);"
+    assert bundle.count(first) == 1, "the workflow code has changed: say here which line comes first"
+    return bundle.replace(first, b"await (0, workflow_1.sleep)(10); " + first)
 
 
 READY = "process.send && process.send('ready'); setInterval(() => {}, 1000);"
@@ -41,6 +48,7 @@ BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {
     "cannot reach Temporal": ({API: before(NOWHERE), WORKER: before(NOWHERE)}, "Temporal|503"),
     "worker crashes": ({WORKER: instead("throw new Error('no work today');")}, "no work today"),
     "worker never polls": ({WORKER: instead(READY)}, "pollers"),
+    "cannot replay": ({BUNDLE: early_timer}, r"orderProcessing order-\S+: .*TMPRL1100"),
 }
 # What no candidate shows: it fails only with the port and the task queue of the live release.
 FAILS_WHEN_LIVE: Mapping[str, Edit] = {API: before(LIVE + "throw new Error('boom when live');")}

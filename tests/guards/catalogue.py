@@ -1680,6 +1680,26 @@ WORKER_DEPLOYMENTS = [
     ),
 ]
 
+REPLAY = _guards(
+    "replay",
+    "modules/replay.py",
+    "modules/test_replay.py",
+    (
+        "workflows that cannot go on",
+        "verdict",
+        "code == INCOMPATIBLE or failed",
+        "False",
+        "test_what_cannot_go_on_is_named",
+    ),
+    (
+        "a command that fails",
+        "verdict",
+        "code != 0",
+        "False",
+        "test_a_command_that_fails_is_not_taken_for_a_pass",
+    ),
+)
+
 GUARDS = [
     *ARTIFACTS,
     *NPM,
@@ -1692,6 +1712,7 @@ GUARDS = [
     *PROBE,
     *RELEASES,
     *LOCKS,
+    *REPLAY,
     *DEPLOYING,
     *SYSTEMD,
     *NAMESPACES,
