@@ -80,13 +80,20 @@ def live(on_vm: OnVm) -> Callable[[], str]:
     return lambda: on_vm("readlink -f /opt/order-processing/workflow/current").strip()
 
 
-def test_postgresql_stops_and_a_waiting_order_survives(inventory: Path, orders: Orders, on_vm: OnVm) -> None:
+def test_postgresql_stops_and_a_waiting_order_survives(
+    inventory: Path, orders: Orders, on_vm: OnVm, tmp_path: Path
+) -> None:
     case = f"db-{time.time_ns()}"
     orders.start(case, waitForSignal=True)
     on_vm("docker stop temporal-postgres")
-    report = play("status", inventory)
+    path = tmp_path / "status.json"
+    report = play("status", inventory, extra={"status_report": str(path)})
     assert report.rc != 0
-    assert "temporal-postgres" in report.output
+    (host,) = json.loads(path.read_text())["hosts"].values()
+    rows = [row for row in host["checks"] if row["component"] == "temporal-postgres"]
+    assert [row["status"] for row in rows] == ["failed"]
+    assert "exited" in rows[0]["found"]
+    assert "docker logs" in rows[0]["message"]
     site = play("site", inventory)
     assert site.rc == 0, site.failure
     assert play("status", inventory).rc == 0
