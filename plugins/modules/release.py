@@ -84,9 +84,27 @@ options:
         O(applications[].keep_releases).
       - V(rejected) marks releases as bad. One that is live gives way to the one before it, if there is one. Deploying
         its artifact again takes the mark off.
+      - V(settled) ends what O(keep_lock) began - it writes into the log how the run has ended, and frees the lock.
     type: str
-    choices: [present, live, rejected]
+    choices: [present, live, rejected, settled]
     default: present
+  keep_lock:
+    description:
+      - Whether the lock of each application is held when the module ends, for the further tasks of a deployment.
+      - Another run is refused until this one has come to O(state=settled). When its controller is gone, the next run on
+        that machine takes the lock over; so does any other 15 minutes after the last step.
+    type: bool
+    default: false
+  take_over:
+    description: Take over a lock that a run elsewhere has left. Only when that run is known to be gone.
+    type: bool
+    default: false
+  run:
+    description:
+      - The run of the playbook that holds locks, with C(id), C(machine) and C(pid) of its controller, and C(at), the time
+        that is a part of the names of new releases, in seconds since the epoch.
+      - The controller's side of this module fills it in.
+    type: dict
   remote_src:
     description: Whether artifacts are files of the managed host already.
     type: bool

@@ -54,8 +54,9 @@ class Config:
     replay_limit: int
 
 
-def read_config(environment: Mapping[str, str] = os.environ, directory: Path | None = None) -> Config:
+def read_config(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> Config:
     """Reads the configuration; raises :class:`ConfigError` with all that is wrong."""
+    environment = os.environ if environment is None else environment
     problems: list[str] = []
 
     def text(name: str, default: str = "") -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import sys
@@ -88,7 +89,9 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with closing(self._connect()) as database, database:
+        with contextlib.ExitStack() as stack:
+            database = stack.enter_context(closing(self._connect()))
+            stack.enter_context(database)
             database.execute("BEGIN IMMEDIATE")
             yield database
 

@@ -76,7 +76,8 @@ async def _announce(client: Client, config: Config, running: asyncio.Task[None])
     identity = identity_of(config)
     while not running.done():
         try:
-            if all([await _polled(client, config.task_queue, kind, identity) for kind in _POLLED_TYPES]):
+            polled = [await _polled(client, config.task_queue, kind, identity) for kind in _POLLED_TYPES]
+            if all(polled):
                 log.info("polling", extra={"fields": {"task_queue": config.task_queue, "identity": identity}})
                 notify(READY="1", STATUS=f"polling {config.task_queue} as {identity}")
                 return

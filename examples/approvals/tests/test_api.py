@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from approvals.api import MAX_BODY_BYTES, create_app
 from approvals.model import Decision, Request
 from approvals.server import Edge
-from approvals.service import Approvals, Refused, Unavailable, UnknownApproval
+from approvals.service import Refused, Unavailable, UnknownApproval
 
 
 class StandIn:
@@ -46,7 +46,7 @@ def call(
 ) -> tuple[int, dict[str, Any], dict[bytes, bytes], StandIn]:
     """One request through the application, as the server would hand it over."""
     stand_in = StandIn(error)
-    edge = Edge(create_app(cast("Approvals", stand_in)), "r7")
+    edge = Edge(create_app(stand_in), "r7")
     edge.draining = draining
     sent: list[Any] = []
 
@@ -76,7 +76,7 @@ def test_a_request_is_started() -> None:
 
 
 def test_a_decision_is_handed_over() -> None:
-    status, _, headers, stand_in = call("POST", "/api/approvals/a-1/decision", YES, draining=True)
+    status, _answer, headers, stand_in = call("POST", "/api/approvals/a-1/decision", YES, draining=True)
     assert (status, headers[b"connection"]) == (200, b"close")
     assert stand_in.seen == [("a-1", Decision("bob", True))]
 
@@ -104,18 +104,18 @@ def test_what_cannot_be_taken_is_refused_in_words(method: str, path: str, body: 
     ("error", "status"), [(UnknownApproval("no"), 404), (Refused("no"), 409), (Unavailable("no"), 503)]
 )
 def test_what_goes_wrong_behind_it_is_told(error: Exception, status: int) -> None:
-    found, answer, headers, _ = call("POST", "/api/approvals/a-1/decision", YES, error)
+    found, answer, headers, _stand_in = call("POST", "/api/approvals/a-1/decision", YES, error)
     assert (found, answer) == (status, {"error": "no"})
     assert (headers.get(b"retry-after") == b"5") == (status == 503)
 
 
 def test_what_nobody_expected_keeps_its_secrets() -> None:
-    status, answer, _, _ = call("GET", "/api/approvals/a-1", error=RuntimeError("password is hunter2"))
+    status, answer, _headers, _stand_in = call("GET", "/api/approvals/a-1", error=RuntimeError("password is hunter2"))
     assert status == 500
     assert "hunter2" not in str(answer)
 
 
 def test_health_is_temporals() -> None:
     assert call("GET", "/health")[:2][0] == 200
-    status, answer, _, _ = call("GET", "/health", error=Unavailable("away"))
+    status, answer, _headers, _stand_in = call("GET", "/health", error=Unavailable("away"))
     assert (status, answer["status"], answer["temporal"]) == (503, "unhealthy", "disconnected")

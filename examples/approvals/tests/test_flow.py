@@ -59,7 +59,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         subprocess.Popen([*command, "--http-port", str(free_port())], stdout=log, stderr=log) as server,
     ):
         check = [str(CLI), "operator", "cluster", "health", "--address", f"127.0.0.1:{port}"]
-        eventually(lambda: subprocess.run(check, capture_output=True).returncode == 0)
+        eventually(lambda: subprocess.run(check, check=False, capture_output=True).returncode == 0)
         yield f"127.0.0.1:{port}"
         server.kill()
 
@@ -129,7 +129,7 @@ class Platform:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-B", "-m", *arguments]
         env = {**self.environment, **environment}
-        return subprocess.run(command, cwd=self.home, env=env, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=self.home, env=env, check=False, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture
