@@ -146,6 +146,7 @@ def _tests(copy: str, arguments: list[str]) -> None:
     if any(name.startswith("ansible_collections.durable") for name in sys.modules):
         raise AssertionError("the collection was imported before its copy")
     code = int(pytest.main(arguments))
+    Path(f"{copy}.code").write_text(str(code))
     sys.stdout.flush()
     os._exit(code)
 
@@ -168,7 +169,9 @@ def run_tests(context: ForkServerContext, copy: Path, tests: t.Iterable[str], *o
         return Outcome(None, [], f"no end within {PATIENCE_SECONDS} s")
     output = Path(f"{copy}.log").read_text(errors="replace")
     failed = re.findall(r"^FAILED \S+?::(.+?)(?: - .*)?$", output, re.MULTILINE)
-    return Outcome(process.exitcode, failed, output)
+    # The fork server now and then loses the code with which a process has ended, and says 255 instead.
+    ended = Path(f"{copy}.code")
+    return Outcome(int(ended.read_text()) if ended.exists() else process.exitcode, failed, output)
 
 
 def place(above: Path) -> Path:
