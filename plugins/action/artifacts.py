@@ -30,6 +30,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._artifacts import
     architecture_of,
 )
 from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Image, Layer, write_archive
+from ansible_collections.durable.temporal.plugins.plugin_utils._present import artifacts_present
 
 MODULE: t.Final = "durable.temporal.artifacts"
 # What each wanted thing must be; ``None`` for an image is content with whatever the registry has.
@@ -71,17 +72,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 for package in packages
             ],
         }
+        items: list[Wanted] = [*binaries, *images, *packages]
+        if (seen := artifacts_present(asked, variables)) is not None:
+            identities = _identities(store, items, seen)
+            if not compare(identities, seen):
+                return report(identities, seen, Plan())
         found = self._on_host(options, asked, variables)
         if found.get("failed"):
             return found
         architecture = architecture_of(found["machine"])
-        identities: Identities = {}
-        for binary in binaries:
-            identities[binary] = store.binary_identity(binary, architecture)
-        for image in images:
-            identities[image] = store.image_identity(image, architecture)
-        for package in packages:
-            identities[package] = store.package_identity(package)
+        identities = _identities(store, items, found)
         plan = compare(identities, found)
         if not plan or self._task.check_mode:
             return report(identities, found, plan)
@@ -231,6 +231,20 @@ def _image(item: dict[str, t.Any]) -> WantedImage:
 def _package(item: dict[str, t.Any]) -> NpmPackage:
     links = tuple((str(link), str(target)) for link, target in sorted(item["links"].items()))
     return NpmPackage(item["name"], item["version"], item["dest"], links)
+
+
+def _identities(store: Store, items: t.Iterable[Wanted], found: t.Mapping[str, t.Any]) -> Identities:
+    """What each item must be on a host that has answered."""
+    architecture = architecture_of(found["machine"])
+    identities: Identities = {}
+    for item in items:
+        if isinstance(item, Binary):
+            identities[item] = store.binary_identity(item, architecture)
+        elif isinstance(item, WantedImage):
+            identities[item] = store.image_identity(item, architecture)
+        else:
+            identities[item] = store.package_identity(item)
+    return identities
 
 
 def _key(item: Wanted) -> str:

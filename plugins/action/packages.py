@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.durable.temporal.plugins.plugin_utils._present import packages_present
 
 FOR_APT = {"install_recommends": False, "cache_valid_time": 3600, "lock_timeout": 300}
 
@@ -22,6 +23,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
         arguments = self._task.args
+        if (seen := packages_present(arguments, task_vars or {})) is not None:
+            return seen
         result = self._call("durable.temporal.packages", arguments, task_vars)
         unpredictable = result.pop("unpredictable", [])
         if result.get("failed") or not unpredictable:

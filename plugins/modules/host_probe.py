@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - Reads the release of the operating system, memory, room on file systems, listening TCP ports with the process, unit
     or container behind each, and the containers that exist. It needs no facts and no tools, so it works on a bare host.
+  - It also reports the packages that are installed, and the programs, images and packages of npm that
+    M(durable.temporal.artifacts) has installed. Tasks of the same run that want nothing more need not ask again.
   - What may not be seen is left empty. Without privileges that is the owner of other users' sockets.
 author:
   - The durable.temporal contributors (@durable-temporal)
@@ -112,6 +114,14 @@ containers:
   returned: always
   type: list
   elements: dict
+dpkg:
+  description: One line for each package that dpkg knows; empty on a host without dpkg.
+  returned: always
+  type: str
+artifacts:
+  description: What the module artifacts has installed and what is still there, by kind.
+  returned: always
+  type: dict
 """
 
 import os
@@ -121,7 +131,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.durable.temporal.plugins.module_utils import _probe
+from ansible_collections.durable.temporal.plugins.module_utils import _artifacts, _packages, _probe
 
 
 def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
@@ -132,6 +142,23 @@ def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
     command = [docker, "ps", "--all", "--no-trunc", "--format", _probe.CONTAINER_FORMAT]
     returned, output, _error = module.run_command(command, environ_update={"LC_ALL": "C"})
     return _probe.parse_containers(output) if returned == 0 else []
+
+
+def packages(module: AnsibleModule) -> str:
+    """What dpkg knows; nothing when there is no dpkg, or it is broken, which a task that installs will tell of."""
+    tool = shutil.which("dpkg-query")
+    try:
+        return _packages.listed(module.run_command, tool) if tool else ""
+    except ValueError:
+        return ""
+
+
+def artifacts(module: AnsibleModule) -> dict[str, t.Any]:
+    """What was installed and is there; nothing when Docker answers something strange."""
+    try:
+        return _artifacts.present(_artifacts.Docker(module))
+    except _artifacts.HostError:
+        return {}
 
 
 def main() -> None:
@@ -157,6 +184,8 @@ def main() -> None:
         disks=[_probe.room(path) for path in module.params["paths"]],
         listeners=_probe.listeners(present),
         containers=present,
+        dpkg=packages(module),
+        artifacts=artifacts(module),
     )
 
 

@@ -96,69 +96,20 @@ import contextlib
 import math
 import os
 import re
-import subprocess
 import time
 import typing as t
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils import _packages
+from ansible_collections.durable.temporal.plugins.module_utils._packages import PLAIN, Installed
 from ansible_collections.durable.temporal.plugins.module_utils._probe import parse_os_release, read
 
-FORMAT = "${Package}\t${Architecture}\t${db:Status-Status}\t${Version}\t${Provides}\n"
-PLAIN = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9+.-]+)(:(?P<architecture>[a-z0-9-]+))?((?P<relation>>?=)(?P<version>[^=\s]+))?"
-)
 QUIET = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
 CANDIDATE = re.compile(r"^  Candidate: (?P<version>\S+)$", re.MULTILINE)
 
 
 class AptError(Exception):
     """Why packages cannot be installed. The text is for the operator."""
-
-
-@dataclass
-class Installed:
-    """What is installed: name to its (architecture, version), and the names that are provided."""
-
-    packages: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    provided: set[str] = field(default_factory=set)
-
-    @classmethod
-    def parse(cls, text: str) -> Installed:
-        """Read lines of ``dpkg-query --showformat`` with :data:`FORMAT`. What is half installed does not count."""
-        found = cls()
-        for line in text.splitlines():
-            name, architecture, status, version, provides = line.split("\t")
-            if status == "installed":
-                found.packages.setdefault(name, []).append((architecture, version))
-                found.provided.update(part.split()[0].partition(":")[0] for part in provides.split(",") if part.strip())
-        return found
-
-    def has(self, wanted: str) -> bool:
-        """Whether what is wanted is there; never for what only apt can tell."""
-        match = PLAIN.fullmatch(wanted)
-        if match is None:
-            return False
-        there = self.packages.get(match["name"], [])
-        if not there and match["version"] is None:
-            return match["name"] in self.provided
-        return any(
-            match["architecture"] in (None, "any", "native", "all", architecture)
-            and _fits(version, match["relation"], match["version"])
-            for architecture, version in there
-        )
-
-
-def _fits(version: str, relation: str | None, wanted: str | None) -> bool:
-    if relation == ">=":
-        return at_least(version, str(wanted))
-    return fnmatchcase(version, wanted or "*")
-
-
-def at_least(version: str, wanted: str) -> bool:
-    """Whether a version is that one or a later one, by dpkg's rules."""
-    return subprocess.run(["dpkg", "--compare-versions", version, "ge", wanted], check=False).returncode == 0
 
 
 def candidate(policy: str) -> str:
@@ -247,7 +198,7 @@ def too_old(offered: t.Mapping[str, str], release: t.Mapping[str, str], advice: 
     sentences = []
     for wanted, version in offered.items():
         name, _relation, least = wanted.partition(">=")
-        if version and not at_least(version, least):
+        if version and not _packages.at_least(version, least):
             sentences.append(
                 f"{name}: the package sources of this host ({release['name']}) have {version}; expected {least} or newer. "
                 f"Nothing was installed. {advice}"
@@ -281,14 +232,12 @@ def main() -> None:
     tool = module.get_bin_path("dpkg-query")
     if tool is None:
         module.fail_json(msg="dpkg-query was not found; expected a host with Debian or Ubuntu.")
-    code, out, err = module.run_command([tool, "--show", f"--showformat={FORMAT}"], environ_update={"LC_ALL": "C"})
-    if code != 0:
-        module.fail_json(msg=f"dpkg-query failed: {err.strip() or out.strip()}")
-    release = parse_os_release(read("/etc/os-release"))
-    release["name"] = f"{release['id']}-{release['version']}"
-    wanted: list[t.Any] = [*module.params["name"], *module.params["by_release"].get(release["name"], [])]
-    installed = Installed.parse(out)
-    missing = [name for name in dict.fromkeys(map(str, wanted)) if not installed.has(name)]
+    try:
+        installed = Installed.parse(_packages.listed(module.run_command, tool))
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    release = _packages.named(parse_os_release(read("/etc/os-release")))
+    missing = [name for name in _packages.wanted_names(module.params, release) if not installed.has(name)]
     # Only apt can tell whether it would do something for these.
     unpredictable = [name for name in missing if not PLAIN.fullmatch(name)]
     plain = [name for name in missing if name not in unpredictable]

@@ -11,19 +11,19 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.durable.temporal.plugins.modules.artifacts import (
+from ansible_collections.durable.temporal.plugins.module_utils import _artifacts
+from ansible_collections.durable.temporal.plugins.module_utils._artifacts import (
     Docker,
     HostError,
     Record,
     familiar,
-    install_binary,
-    install_package,
     look_at_binary,
     look_at_package,
     parse_images,
+    present,
     read_record,
-    write_record,
 )
+from ansible_collections.durable.temporal.plugins.modules.artifacts import install_binary, install_package, write_record
 from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Tree
 
 ID = f"sha256:{'1' * 64}"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.durable.temporal.plugins.action.packages import ActionModule
-from ansible_collections.durable.temporal.plugins.modules import packages
+from ansible_collections.durable.temporal.plugins.module_utils import _packages
 from ansible_collections.durable.temporal.plugins.modules.packages import (
     Apt,
     AptError,
@@ -39,7 +39,7 @@ def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
     def numbers(version: str) -> list[int]:
         return [int(part) for part in version.partition("-")[0].partition("+")[0].split(".")]
 
-    monkeypatch.setattr(packages, "at_least", lambda one, other: numbers(one) >= numbers(other))
+    monkeypatch.setattr(_packages, "at_least", lambda one, other: numbers(one) >= numbers(other))
 
 
 @pytest.mark.parametrize(
