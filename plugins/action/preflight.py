@@ -16,6 +16,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
 
 WIRING = "topology"
+OWN = "preflight"
 # Judged on every host, whichever roles it runs.
 WIRED = ("topology_size", "topology_applications", "topology_namespaces")
 
@@ -46,7 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         roles = [role for role in given["roles"] if role in specs]
 
         # The plays that run these roles come later: their defaults are not among the variables of this one.
-        wanted = {role: specs[role].get("main", {}) for role in (WIRING, *roles) if role in specs}
+        wanted = {role: specs[role].get("main", {}) for role in (WIRING, OWN, *roles) if role in specs}
         wanted["secrets"] = secrets.SPEC
         own = roles_.read_variables(self._loader, wanted)
         available = {**own, **variables}

@@ -72,50 +72,20 @@ actions:
     - {name: /usr/local/share/ca-certificates/company.crt, action: create, fields: [certificates]}
 """
 
-import hashlib
-import re
 import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._certificates import (
+    BUNDLE,
+    DIRECTORY,
+    ENVIRONMENT,
+    environment_text,
+    file_name,
+    fingerprints,
+    read,
+)
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
-
-BEGIN = "# BEGIN durable.temporal certificates"
-END = "# END durable.temporal certificates"
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+(.+?)-----END CERTIFICATE-----", re.DOTALL)
-
-
-def fingerprints(text: str) -> list[str]:
-    """Short digests of the certificates in a text, in its order, whatever lies between them and however they wrap."""
-    return [hashlib.sha256("".join(body.split()).encode()).hexdigest()[:16] for body in _PEM.findall(text)]
-
-
-def file_name(name: str) -> str:
-    """``company``, ``company.pem`` and ``company.crt`` all become ``company.crt``."""
-    return name if name.endswith(".crt") else re.sub(r"\.(pem|cer)$", "", name) + ".crt"
-
-
-def read(path: Path) -> str:
-    """The text of a file, empty when there is none."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def environment_text(present: str, environment: t.Mapping[str, str]) -> str:
-    """The environment file with our block replaced; all other lines stay. No block without variables."""
-    kept: list[str] = []
-    inside = False
-    for line in present.splitlines():
-        if line == BEGIN:
-            inside = True
-        if not inside:
-            kept.append(line)
-        if line == END:
-            inside = False
-    block = [BEGIN, *(f"{name}={value}" for name, value in environment.items()), END] if environment else []
-    return "".join(f"{line}\n" for line in [*kept, *block])
 
 
 def write(path: Path, text: str) -> None:
@@ -158,9 +128,9 @@ def main() -> None:
                 "options": {"name": {"type": "str", "required": True}, "content": {"type": "str", "required": True}},
             },
             "environment": {"type": "dict", "default": {}},
-            "environment_file": {"type": "path", "default": "/etc/environment"},
-            "directory": {"type": "path", "default": "/usr/local/share/ca-certificates"},
-            "bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
+            "environment_file": {"type": "path", "default": ENVIRONMENT},
+            "directory": {"type": "path", "default": DIRECTORY},
+            "bundle": {"type": "path", "default": BUNDLE},
         },
         supports_check_mode=True,
     )

@@ -16,13 +16,16 @@ description:
     Compose only for services that differ.
   - A service whose container must change is recreated. A service whose mounted configuration changed is only restarted.
     Other services of the project are never touched.
-  - Then waits until the services are healthy. A failure names the container, its state, its exit code and the end of
+  - First writes what the containers mount, O(directories) with O(secrets), so that a change there counts for
+    O(config_files) in the same run. In check mode it does not yet.
+  - In the end waits until the services are healthy. A failure names the container, its state, its exit code and the end of
     its log.
   - Keeps C(.env) in the project directory, so that C(docker compose) without any options works there for operators.
 author:
   - The durable.temporal contributors (@durable-temporal)
 extends_documentation_fragment:
   - durable.temporal.attributes
+  - durable.temporal.directories
 attributes:
   idempotent:
     details: O(state=restarted) restarts every time.
@@ -101,6 +104,11 @@ EXAMPLES = r"""
     config_files:
       - path: /opt/order-processing/temporal/config/temporal.yaml
         services: [temporal-server]
+    directories:
+      - path: /opt/order-processing/temporal/config
+        create: true
+        files:
+          temporal.yaml: "{{ lookup('ansible.builtin.template', 'temporal-server.yaml.j2') }}"
 
 - name: Remove the UI
   durable.temporal.compose:
@@ -151,6 +159,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils import _directories
 from ansible_collections.durable.temporal.plugins.module_utils._compose import (
     INSPECT_FORMAT,
     PS_FORMAT,
@@ -473,6 +482,17 @@ def describe(services: t.Sequence[str], containers: t.Mapping[str, t.Sequence[Co
     ]
 
 
+def write_mounted(module: AnsibleModule) -> Plan:
+    """Write what the containers mount; what differed, without secrets.
+
+    :raises Refused: something stands in the way.
+    """
+    _declared, plan = _directories.compare(module.params)
+    if not module.check_mode:
+        _directories.write(plan)
+    return _directories.without_secrets(plan, module.params["secrets"])
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -492,13 +512,21 @@ def main() -> None:
                 },
             },
             "wait_seconds": {"type": "int", "default": 90},
+            **_directories.OPTIONS,
             "state": {"type": "str", "choices": ["present", "restarted", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     project = Project(module)
-    result = absent(project) if module.params["state"] == "absent" else present(project)
-    module.exit_json(**result)
+    if module.params["state"] == "absent":
+        module.exit_json(**absent(project))
+    try:
+        mounted = write_mounted(module)
+    except (_directories.Refused, OSError) as error:
+        module.fail_json(msg=str(error))
+    result = present(project)
+    diffs = [*([mounted.as_diff()] if mounted else []), *result["diff"]]
+    module.exit_json(**{**result, "changed": bool(mounted) or result["changed"], "diff": diffs})
 
 
 if __name__ == "__main__":

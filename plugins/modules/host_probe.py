@@ -13,8 +13,8 @@ version_added: 0.1.0
 description:
   - Reads the release of the operating system, memory, room on file systems, listening TCP ports with the process, unit
     or container behind each, and the containers that exist. It needs no facts and no tools, so it works on a bare host.
-  - It also reports the packages that are installed, and the programs, images and packages of npm that
-    M(durable.temporal.artifacts) has installed. Tasks of the same run that want nothing more need not ask again.
+  - It also reports the packages that are installed, the certificate authorities that are trusted, and the programs,
+    images and packages of npm that M(durable.temporal.artifacts) has installed. Tasks of the same run that want nothing more need not ask again.
   - What may not be seen is left empty. Without privileges that is the owner of other users' sockets.
 author:
   - The durable.temporal contributors (@durable-temporal)
@@ -122,6 +122,10 @@ artifacts:
   description: What the module artifacts has installed and what is still there, by kind.
   returned: always
   type: dict
+certificates:
+  description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
+  returned: always
+  type: dict
 """
 
 import os
@@ -131,7 +135,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.durable.temporal.plugins.module_utils import _artifacts, _packages, _probe
+from ansible_collections.durable.temporal.plugins.module_utils import _artifacts, _certificates, _packages, _probe
 
 
 def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
@@ -186,6 +190,7 @@ def main() -> None:
         containers=present,
         dpkg=packages(module),
         artifacts=artifacts(module),
+        certificates=_certificates.present(),
     )
 
 

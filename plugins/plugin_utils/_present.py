@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.durable.temporal.plugins.module_utils import _packages
+from ansible_collections.durable.temporal.plugins.module_utils import _certificates, _packages
 
 REGISTERED: t.Final = "__preflight_probe"
 
@@ -49,3 +49,19 @@ def artifacts_present(asked: t.Mapping[str, t.Any], variables: t.Mapping[str, t.
     if not seen or not all(key in seen[kind] for kind in kinds for key in wanted[kind]):
         return None
     return {**seen, **{kind: {key: seen[kind][key] for key in wanted[kind]} for kind in kinds}}
+
+
+def certificates_present(options: t.Mapping[str, t.Any], variables: t.Mapping[str, t.Any]) -> bool:
+    """Whether a host trusts what it is to trust. Only for the usual places: others are not looked at beforehand.
+
+    :param options: options of the module ca_certificates.
+    """
+    seen = _probe(variables).get("certificates")
+    if not seen or not {*options} <= {"certificates", "environment"}:
+        return False
+    for certificate in options.get("certificates") or []:
+        wanted = _certificates.fingerprints(certificate["content"])
+        path = f"{_certificates.DIRECTORY}/{_certificates.file_name(certificate['name'])}"
+        if not wanted or seen["files"].get(path) != wanted or not {*wanted} <= {*seen["bundle"]}:
+            return False
+    return bool(seen["environment"] == _certificates.environment_block(options.get("environment") or {}))

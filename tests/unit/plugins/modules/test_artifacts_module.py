@@ -285,3 +285,22 @@ def test_what_is_not_ours_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(HostError, match="is no directory"):
         install_package({**package, "dest": str(tmp_path / "file")}, empty())
+
+
+def test_all_that_was_installed_and_is_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "temporal"
+    program.write_text("program")
+    stat = program.stat()
+    record = empty()
+    record["binaries"][str(program)] = {"artifact": "cli 1", "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    record["binaries"][str(tmp_path / "gone")] = {"artifact": "cli 0", "size": 1, "mtime_ns": 1}
+    record["images"]["x:1"] = {"artifact": "x 1", "id": ID}
+    record["images"]["x:0"] = {"artifact": "x 0", "id": OTHER}
+    record["packages"]["/opt/of-before"] = {"artifact": "a record without its name and links"}
+    monkeypatch.setattr(_artifacts, "read_record", lambda: record)
+    engine: t.Any = Engine((1, inspected(entry("x:1")), "Error: No such image: x:0"))
+    found = present(Docker(engine))
+    mode = f"{stat.st_mode & 0o7777:04o}"
+    assert found["binaries"] == {str(program): {"artifact": "cli 1", "mode": mode}}
+    assert found["images"] == {"x:1": {"artifact": "x 1", "id": ID}}
+    assert found["packages"] == {}

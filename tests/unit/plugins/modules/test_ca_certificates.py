@@ -6,12 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.durable.temporal.plugins.modules.ca_certificates import (
+from ansible_collections.durable.temporal.plugins.module_utils._certificates import (
     environment_text,
     file_name,
     fingerprints,
-    make_plan,
 )
+from ansible_collections.durable.temporal.plugins.modules.ca_certificates import make_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
