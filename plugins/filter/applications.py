@@ -18,7 +18,7 @@ REPLAY = ("name", "root", "user", "group", "replay_command")
 HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "releases", "shared", "configuration", "logs")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url")
 SYSTEMD = ("name", "releases", "current", "configuration", "health_url")
-STATUS = ("name", "user", "runtime", "health_url")
+STATUS = ("name", "user", "runtime", "health_url", "root")
 
 
 def _view(

@@ -116,6 +116,7 @@ class State:
     live: str = ""
     history: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
+    used: frozenset[str] = frozenset()
 
     def find(self, release_id: str) -> Release | None:
         return next((r for r in self.releases if r.id == release_id), None)
@@ -175,9 +176,9 @@ def push(history: t.Sequence[str], target: str, back: bool) -> tuple[str, ...]:
 def superfluous(state: State, keep: int) -> list[str]:
     """Ids of releases to delete so that ``keep`` stay: oldest first, rejected ones before good ones.
 
-    Never the live one, and never the one to go back to.
+    Never the live one, the one to go back to, or one that a process still runs in, such as a build that drains.
     """
-    protected = {state.live, state.previous()} - {""}
+    protected = {state.live, state.previous(), *state.used} - {""}
     rest = [r for r in state.releases if r.id not in protected]
     rest.sort(key=lambda r: (not r.bad, r.id))
     surplus = len(rest) - max(0, keep - len(protected))
@@ -349,7 +350,19 @@ class Store:
             live=live if any(r.id == live for r in releases) else "",
             history=history_of(self.entries(), live),
             partial=tuple(n for n in names if n.endswith(PARTIAL)),
+            used=self._used(),
         )
+
+    def _used(self) -> frozenset[str]:
+        """The releases that processes of this host run in."""
+        releases, found = self.releases.resolve(), set()
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            # It may have ended meanwhile, and that of another user may not be looked at.
+            with contextlib.suppress(OSError):
+                place = Path(os.readlink(f"/proc/{name}/cwd"))
+                if releases in place.parents:
+                    found.add(place.relative_to(releases).parts[0])
+        return frozenset(found)
 
     def _release(self, name: str) -> Release:
         try:

@@ -13,6 +13,7 @@ version_added: 0.1.0
 description:
   - Looks at containers, systemd units, processes of applications, URLs and file systems in one pass and reports one check
     for each.
+  - Of each application it tells which release is live, since when and by whom, and who holds its lock.
   - It never changes anything and never fails because something is unhealthy; RV(checks) says so.
 author:
   - The durable.temporal contributors (@durable-temporal)
@@ -36,7 +37,8 @@ options:
   applications:
     description:
       - Applications that PM2 or systemd runs, as they are declared for the roles that run them.
-      - Of each, C(name), C(user), C(runtime), C(processes) (C(name) and C(instances)) and C(health_url) are read.
+      - Of each, C(name), C(user), C(root), C(runtime), C(processes) (C(name) and C(instances)) and C(health_url) are
+        read.
     type: list
     elements: dict
     default: []
@@ -116,11 +118,15 @@ import shutil
 import typing as t
 import urllib.error
 from datetime import datetime, timezone
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
+from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Holder, Lock, Run, age
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, Instance, parse_show
+
+LOG_BYTES = 1 << 18
 
 
 def container_checks(names: t.Sequence[str], inspected: t.Sequence[t.Mapping[str, t.Any]]) -> list[Check]:
@@ -197,6 +203,62 @@ def process_checks(
         )
         checks.append(Check(application, name, status, found, f"{instances} online", message))
     return checks
+
+
+def release_check(application: str, release: str, log: str) -> Check:
+    """Which release is live, since when, by whom and why.
+
+    :param release: its id, empty without one.
+    :param log: the text of ``deploys.log``: one JSON object a line. What cannot be read is left out.
+    """
+    if not release:
+        message = "Nothing was deployed here yet: run deploy.yml."
+        return Check(application, "live release", "failed", "none", "a release", message)
+    entries = [entry for entry in map(_entry, log.splitlines()) if entry.get("action") in ("live", "back")]
+    last: t.Mapping[str, t.Any] = entries[-1] if entries and entries[-1].get("release") == release else {}
+    since = f" since {last['at']}" if last.get("at") else ""
+    who = f" by {last['by']}" if last.get("by") else ""
+    before = f", after {last['before']}" if last.get("before") else ""
+    why = f", because: {last['reason']}" if last.get("reason") else ""
+    return Check(application, "live release", "healthy", f"{release}{since}{who}{before}{why}", "a release")
+
+
+def _entry(line: str) -> dict[str, t.Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def lock_checks(application: str, holder: Holder | None, now: float) -> list[Check]:
+    """Who deploys; nothing when nobody does. A lock whose run has not moved for long is degraded.
+
+    :param now: seconds since 1970.
+    """
+    if holder is None:
+        return []
+    idle = now - holder.touched
+    stale = not holder.works() and idle > STALE_SECONDS
+    found = f"held by {holder.by} for {age(now - holder.since)}, last step {age(idle)} ago: {holder.step or 'none'}"
+    message = "Its run is gone; the next deployment takes the lock over and finishes." if stale else ""
+    return [
+        Check(application, "deployment lock", "degraded" if stale else "healthy", found, "free, or at work", message)
+    ]
+
+
+def _release_checks(application: t.Mapping[str, t.Any], now: float) -> list[Check]:
+    name, root = str(application["name"]), Path(str(application["root"]))
+    current = root / "current"
+    release = current.resolve().name if current.is_dir() else ""
+    try:
+        # The end is enough: a log of years is long.
+        with (root / "shared" / "deploys.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+            log = file.read().decode(errors="replace")
+    except OSError:
+        log = ""
+    return [release_check(name, release, log), *lock_checks(name, Lock(root / ".lock", Run("")).read(), now)]
 
 
 def unit_checks(application: str, wanted: t.Mapping[str, int], found: t.Sequence[Instance]) -> list[Check]:
@@ -340,6 +402,8 @@ def main() -> None:
         else:
             present = _jlist(module, f"/var/lib/{name}/.pm2", str(application.get("user", name)))
             checks += process_checks(name, wanted, present, now_ms)
+        if application.get("root"):
+            checks += _release_checks(application, now_ms / 1000)
         if application.get("health_url"):
             checks.append(_url_check(name, str(application["health_url"]), 200, 5))
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]

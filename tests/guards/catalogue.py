@@ -721,6 +721,13 @@ RELEASES = _guards(
     "module_utils/_release.py",
     "module_utils/test_release_store.py module_utils/test_dependencies.py",
     (
+        "a release that something runs in",
+        "superfluous",
+        "state.used",
+        "()",
+        "test_a_release_that_something_still_runs_in_is_not_deleted",
+    ),
+    (
         "an absolute path in an archive",
         "member_path",
         "name.startswith('/')",

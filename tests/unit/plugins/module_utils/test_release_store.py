@@ -11,6 +11,7 @@ import json
 import os
 import tarfile
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,12 @@ def test_history_comes_from_the_log_and_ends_with_what_is_live() -> None:
 )
 def test_superfluous(ids: str, live: str, history: str, bad: str, keep: int, gone: str) -> None:
     assert "".join(superfluous(state(ids, live, history, bad), keep)) == gone
+
+
+def test_a_release_that_something_still_runs_in_is_not_deleted() -> None:
+    now = replace(state("abcdef", "f", "abcdef"), used=frozenset("a"))
+    assert superfluous(now, 5) == ["b"]
+    assert [r.id for r in after_prune(now, 2).releases] == ["a", "e", "f"]
 
 
 LETTERS = "abcdefgh"

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
 import pytest
+from ansible_collections.durable.temporal.plugins.module_utils._lock import Holder, boot_id, started
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import parse_show
 from ansible_collections.durable.temporal.plugins.modules.host_status import (
     container_checks,
     disk_check,
+    lock_checks,
     process_checks,
+    release_check,
     service_checks,
     unit_checks,
 )
@@ -82,3 +87,38 @@ def test_instances_of_systemd() -> None:
     (check,) = unit_checks("orders", {"api": 1}, found)
     assert (check.status, check.found) == ("failed", "0 of 0 active, 0 restarts, release none")
     assert "journalctl -u 'orders-api@*'" in check.message
+
+
+LOG = [
+    {"action": "install", "release": "2", "at": "T1", "by": "ann"},
+    {"action": "live", "release": "2", "at": "T2", "by": "ann", "before": "1"},
+    {"action": "back", "release": "1", "at": "T3", "by": "bob", "before": "2", "reason": "orders fail"},
+    {"action": "done", "release": "1", "at": "T4", "by": "bob"},
+]
+
+
+def test_a_release_is_told_with_when_who_and_why() -> None:
+    log = "".join(f"{json.dumps(entry)}\n" for entry in LOG) + "cut of"
+    check = release_check("orders", "1", log)
+    assert (check.status, check.found) == ("healthy", "1 since T3 by bob, after 2, because: orders fail")
+    # Somebody moved the link by hand: the log does not know when.
+    assert release_check("orders", "2", log).found == "2"
+    assert release_check("orders", "1", "").found == "1"
+
+
+def test_an_application_without_a_release_has_failed() -> None:
+    check = release_check("orders", "", "")
+    assert (check.status, check.found) == ("failed", "none")
+    assert "deploy.yml" in check.message
+
+
+def test_a_lock_is_told_and_one_that_was_left_is_degraded() -> None:
+    assert lock_checks("orders", None, 2000) == []
+    (held,) = lock_checks("orders", Holder(by="ann", run="r", since=1940, touched=1990, step="install"), 2000)
+    assert (held.status, held.found) == ("healthy", "held by ann for 60 s, last step 10 s ago: install")
+    (left,) = lock_checks("orders", Holder(by="ann", run="r", since=100, touched=100, step="install"), 2000)
+    assert left.status == "degraded"
+    at_work = Holder(
+        by="ann", pid=os.getpid(), pid_started=started(os.getpid()), boot=boot_id(), since=100, touched=100
+    )
+    assert lock_checks("orders", at_work, 2000)[0].status == "healthy"

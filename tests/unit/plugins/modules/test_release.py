@@ -8,6 +8,7 @@ import errno
 import getpass
 import io
 import json
+import subprocess
 import tarfile
 import typing as t
 from pathlib import Path
@@ -129,6 +130,18 @@ def test_only_so_many_releases_are_kept(host: Path) -> None:
     assert len(row["releases"]) == 2
     assert row["live"] in row["releases"]
     assert row["previous"] in row["releases"]
+
+
+def test_a_build_that_drains_keeps_its_release_until_it_ends(host: Path) -> None:
+    first = run(host, artifact=artifact(host, "a"))["live"]["orders"]
+    release = host / "app" / "releases" / first
+    with subprocess.Popen(["sleep", "60"], cwd=release) as draining:
+        for name in ("b", "c", "d"):
+            run(host, artifact=artifact(host, name), keep_releases=2)
+        assert release.is_dir()
+        draining.kill()
+    run(host, artifact=artifact(host, "e"), keep_releases=2)
+    assert not release.exists()
 
 
 @pytest.mark.parametrize(
