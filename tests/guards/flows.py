@@ -132,7 +132,9 @@ def prove(guard: FlowGuard, run_dir: Path, logs: Path) -> Proof:
             if playbook(name, copy, log) != 0:
                 return proof(False, f"{name}.yml without the guard failed before the flow began: {log}")
         code, output = flow(guard, copy, run_dir, log)
-    red = code == 1 and re.search(r"^FAILED ", output, re.MULTILINE) is not None
+    # What a flow needs first, such as a site, may be what fails; an error of another kind proves nothing.
+    failed = re.search(r"^FAILED ", output, re.MULTILINE) is not None
+    red = code == 1 and (failed or reason(output).startswith("AssertionError"))
     repaired = all(playbook(name, ROOT, log) == 0 for name in guard.repair)
     if not repaired:
         return proof(False, f"the VM could not be repaired afterwards: {log}")
