@@ -112,7 +112,8 @@ def test_nothing_is_lost_on_a_good_server(keep_alive: bool) -> None:
     assert report.sent == report.answered_2xx == server.measured == report.releases["r1"]
     # Every other request is a POST; so are the eight beginnings and endings.
     assert server.seen["POST"] - 16 == report.sent // 2
-    assert server.connections < report.sent / 2 if keep_alive else server.connections >= report.sent
+    # A connection that is busy is not waited for, so a slow machine opens more of them.
+    assert server.connections < report.sent if keep_alive else server.connections >= report.sent
 
 
 def test_every_kind_of_loss_is_counted_as_what_it_is() -> None:
