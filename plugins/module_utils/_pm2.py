@@ -11,17 +11,14 @@ from __future__ import annotations
 import json
 import typing as t
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ansible_collections.durable.temporal.plugins.module_utils._environment import digest, environment_of
-from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan, compare
+from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._watch import CANDIDATE, candidate_queue
 
-# Names of variables that every process carries, so that a listing tells which declaration it was started from.
+# The variable that every process carries, so that a listing tells which declaration it was started from.
 DEFINITION = "DURABLE_DEFINITION"
-VARIABLES = "DURABLE_VARIABLES"
-# What PM2 takes over only when it makes a process anew; everything else a reload can change.
-FIXED = ("cwd", "script", "args", "node_args", "exec_mode", "out_file", "error_file", "merge_logs", "log_date_format")
 # Statuses of a process that is on its way; it is waited for before anything is decided.
 UNDER_WAY = ("launching", "stopping")
 # A candidate has no work to finish when it is taken away.
@@ -46,7 +43,7 @@ def _entry(
     name = process["name"]
     entry: dict[str, t.Any] = {
         "name": name,
-        # The link, not the release: PM2 follows it at each start, so that a reload takes the release that is live then.
+        # The link, not the release: PM2 follows it at each start, so that a restart takes the release that is live then.
         "cwd": application["current"],
         "script": process["script"],
         "exec_mode": process["exec_mode"],
@@ -69,20 +66,17 @@ def _entry(
         }
     )
     environment = environment_of(application, process, base)
-    fixed = {k: entry[k] for k in FIXED if k in entry}
-    definition = f"{digest(fixed, 12)}-{digest([entry, environment], 32)}"
-    own = {DEFINITION: definition, VARIABLES: ",".join(environment)}
+    own = {DEFINITION: digest([entry, environment], 32)}
     return {**entry, "instances": process["instances"], "env": {**environment, **own}}
 
 
 def processes(file: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
-    """What the module pm2 needs to know of an ecosystem: no values of variables, only names and a digest."""
+    """What the module pm2 needs to know of an ecosystem: no variables, only their digest."""
     return [
         {
             "name": entry["name"],
             "instances": entry["instances"],
             "definition": entry["env"][DEFINITION],
-            "variables": entry["env"][VARIABLES].split(",") if entry["env"][VARIABLES] else [],
         }
         for entry in file["apps"]
     ]
@@ -116,17 +110,19 @@ def candidate(file: t.Mapping[str, t.Any], directory: str, release: str, port: i
 
 @dataclass(frozen=True)
 class Instance:
-    """One process that PM2 knows. ``release`` is the release that it really runs in, empty when it does not run."""
+    """One process that PM2 knows. ``release`` is the release that it really runs in, empty when it does not run.
+
+    ``number`` is PM2's, which is a word while PM2 itself replaces a process.
+    """
 
     name: str
-    number: int
+    number: str
     pid: int
     status: str
     restarts: int
     started_ms: int
     definition: str
     release: str = ""
-    variables: tuple[str, ...] = ()
     error_file: str = ""
 
 
@@ -161,14 +157,13 @@ def instances(listing: t.Iterable[t.Mapping[str, t.Any]], release_of: t.Callable
         found.append(
             Instance(
                 name=str(row.get("name")),
-                number=int(row.get("pm_id", env.get("pm_id", -1))),
+                number=str(row.get("pm_id", env.get("pm_id", ""))),
                 pid=pid,
                 status=str(env.get("status", "unknown")),
                 restarts=int(env.get("restart_time") or 0),
                 started_ms=int(env.get("pm_uptime") or 0),
                 definition=str(env.get(DEFINITION, "")),
                 release=release_of(pid) if pid else "",
-                variables=tuple(v for v in str(env.get(VARIABLES, "")).split(",") if v),
                 error_file=str(env.get("pm_err_log_path", "")),
             )
         )
@@ -209,44 +204,43 @@ def plan(wanted: t.Iterable[t.Mapping[str, t.Any]], found: t.Iterable[Instance],
     return compare({**want, **{name: None for name in have if name not in want}}, have)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Actions:
-    """What to tell PM2, in this order. ``delete`` holds names or numbers."""
+    """What to tell PM2: how many instances to start of each process, and then the numbers of those that are to end.
 
-    delete: list[str] = field(default_factory=list)
-    start: list[str] = field(default_factory=list)
-    reload: list[str] = field(default_factory=list)
-    scale: dict[str, int] = field(default_factory=dict)
+    PM2's own reload is not used. It ends the old instance also when the new one has not become ready in time, stops
+    processes in fork mode before it starts them, takes one instance after the other, and takes over only a part of a
+    changed declaration.
+    """
 
-    def add(
-        self, change: Change, group: t.Sequence[Instance], variables: t.Collection[str], force: bool = False
-    ) -> None:
-        """Add what brings one process to the wanted state.
+    start: dict[str, int]
+    end: tuple[str, ...]
 
-        A reload keeps the process serving, but takes over only part of a declaration: not what is in ``FIXED``, and a
-        variable that is no longer declared stays. And it fails for an instance that is not running, so that those go
-        first.
-        """
-        name = change.key
-        if change.after is None:
-            self.delete.append(name)
-            return
-        if change.before is None:
-            self.start.append(name)
-            return
-        online = [i for i in group if i.status == "online"]
-        definition = change.after["definition"]
-        fixed = definition.split("-")[0]
-        anew = any(i.definition.split("-")[0] != fixed or set(i.variables) - set(variables) for i in online)
-        if not online or anew:
-            self.delete.append(name)
-            self.start.append(name)
-            return
-        self.delete += [str(i.number) for i in group if i.status != "online"]
-        if force or any((i.definition, i.release) != (definition, change.after["release"]) for i in online):
-            self.reload.append(name)
-        if len(online) != change.after["instances"]:
-            self.scale[name] = change.after["instances"]
+
+def actions(
+    wanted: t.Iterable[t.Mapping[str, t.Any]], found: t.Sequence[Instance], release: str, force: bool = False
+) -> Actions:
+    """What brings the found instances to the wanted state.
+
+    :param force: replace also what is as wanted.
+    """
+    start: dict[str, int] = {}
+    keep: set[str] = set()
+    for want in wanted:
+        right = [
+            i.number
+            for i in found
+            if (i.name, i.status, i.release, i.definition) == (want["name"], "online", release, want["definition"])
+        ][: 0 if force else want["instances"]]
+        keep.update(right)
+        if len(right) < want["instances"]:
+            start[want["name"]] = want["instances"] - len(right)
+    return Actions(start, tuple(i.number for i in found if i.number not in keep))
+
+
+def additional(file: t.Mapping[str, t.Any], start: t.Mapping[str, int]) -> dict[str, t.Any]:
+    """The part of an ecosystem that is to be started, with the number of instances that are to be added."""
+    return {"apps": [{**entry, "instances": start[entry["name"]]} for entry in file["apps"] if entry["name"] in start]}
 
 
 def trouble(wanted: t.Sequence[t.Mapping[str, t.Any]], found: t.Sequence[Instance], release: str) -> list[str]:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import open_url
 
-POLL_SECONDS = 0.4
+POLL_SECONDS = 0.1
 # A release is tried beside the live one by processes with this in their name.
 CANDIDATE = "-candidate"
 

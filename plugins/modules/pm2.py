@@ -12,11 +12,15 @@ short_description: Run the processes of applications under PM2
 version_added: 0.1.0
 description:
   - Compares the processes that PM2 runs for each application with those that are wanted - their number, status, release
-    and declaration - and starts, reloads, scales or deletes only what differs.
+    and declaration - and replaces only what differs.
+  - New instances are started beside the old ones. Only when they run, and the application answers, the old ones are told
+    to end; they finish their work while the new ones are watched already. When the new ones fail, they are taken away
+    and the old ones go on. Two instances cannot listen on one port unless PM2 shares it (C(exec_mode) V(cluster)), so
+    that one that listens itself ends before its successor starts.
   - Each application has its own PM2 daemon in a systemd unit. No PM2 command is run while that unit is not active,
     because PM2 would start a daemon outside of it, without its limits, that does not come back after a reboot.
-  - PM2 reports success when it has reloaded onto a program that crashes. After each action this module watches until
-    all instances are online in the live release and stay so, and fails with the last lines of their logs if not.
+  - PM2 reports success when it has started a program that crashes. After each action this module watches until all
+    instances are online in the live release and stay so, and fails with the last lines of their logs if not.
   - The list of processes is saved for the next boot after they were seen to run.
   - No value of a variable is read, compared or shown; a declaration is compared by its digest, which processes carry in
     their environment (see the filter P(durable.temporal.pm2_ecosystem#filter)).
@@ -77,11 +81,6 @@ options:
             description: Digest of its declaration, as in the ecosystem file.
             type: str
             required: true
-          variables:
-            description: Names of its variables. When one is gone, the process is made anew - PM2 keeps it.
-            type: list
-            elements: str
-            default: []
       health_url:
         description:
           - Address that must answer 200, as seen from the managed host, before an application counts as running.
@@ -90,8 +89,8 @@ options:
   state:
     description:
       - V(started) runs what is wanted and changes only what differs.
-      - V(reloaded) also reloads what does not differ.
-      - V(candidate) tries what V(started) would start or reload, beside what runs. It starts one instance of each process
+      - V(reloaded) also replaces what does not differ.
+      - V(candidate) tries what V(started) would start, beside what runs. It starts one instance of each process
         in the release that O(live) names, on a spare port and on a task queue of its own (C(-candidate-) and the release
         are appended to E(TEMPORAL_TASK_QUEUE)), and waits until it runs and answers. What runs is not touched. Nothing is
         tried when no release is live yet.
@@ -111,7 +110,9 @@ options:
     type: int
     default: 60
   stable_seconds:
-    description: How long all instances must stay online, without a restart, after something was changed.
+    description:
+      - How long all new instances must stay online, without a restart. The time counts from when they run, while old
+        ones end their work.
     type: int
     default: 3
   restarts_allowed:
@@ -220,39 +221,33 @@ changes:
 
 import contextlib
 import json
-import os
 import re
 import socket
-import subprocess
 import time
 import typing as t
-from collections import Counter
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan
+from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     DEFINITION,
-    UNDER_WAY,
     Actions,
     Instance,
     Pm2Error,
+    actions,
+    additional,
     candidate,
     checks,
-    instances,
-    parse,
     plan,
     present,
     processes,
     restarted,
     trouble,
 )
-from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
+from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Daemon, Ending, listens
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     CANDIDATE,
     POLL_SECONDS,
-    BusyError,
-    alone,
     health,
     on_port,
     spare_port,
@@ -262,7 +257,6 @@ PROCESS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "instances": {"type": "int", "default": 1},
     "definition": {"type": "str", "required": True},
-    "variables": {"type": "list", "elements": "str", "default": []},
 }
 APPLICATION: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -276,138 +270,11 @@ APPLICATION: dict[str, t.Any] = {
     "health_url": {"type": "str"},
 }
 STATES = ("started", "reloaded", "candidate", "withdrawn", "deleted")
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # A candidate must answer this often in a row: the first answer of a program may be its last.
 HEALTHY_ANSWERS = 3
 LOG_LINES = 12
 # Lines of a stack trace that are about Node.js and PM2, not about the application.
 INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
-
-
-def release_of(pid: int) -> str:
-    """The release that a process works in, by the kernel's account; PM2 only knows the link."""
-    try:
-        return Path(os.readlink(f"/proc/{pid}/cwd")).name
-    except OSError:
-        return ""
-
-
-class Daemon:
-    """The PM2 daemon of one application."""
-
-    def __init__(self, application: t.Mapping[str, t.Any], pm2: str, timeout_seconds: float) -> None:
-        self.application = application
-        self.pm2 = pm2
-        self.timeout_seconds = timeout_seconds
-        self.home = Path(application["pm2_home"])
-        self._held: list[int] = []
-
-    def runs(self) -> bool:
-        """Whether the daemon runs in its unit.
-
-        :raises Pm2Error: one runs elsewhere, or the unit is about to do something.
-        """
-        unit = self.application["unit"]
-        shown = subprocess.run(
-            ["systemctl", "show", "--property=ActiveState,MainPID", unit], check=False, capture_output=True, text=True
-        ).stdout
-        properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-        with contextlib.suppress(OSError, ValueError):
-            pid = int((self.home / "pm2.pid").read_text())
-            if Path(f"/proc/{pid}").exists() and str(pid) != properties.get("MainPID"):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-                if "PM2" in command:
-                    raise Pm2Error(
-                        f"the PM2 daemon of {self.home} is process {pid}, outside {unit}, and would not come back "
-                        f"after a reboot. End it (kill {pid}) and start the unit: systemctl restart {unit}."
-                    )
-        return properties.get("ActiveState") == "active"
-
-    @contextlib.contextmanager
-    def alone(self, wait_seconds: float) -> t.Iterator[None]:
-        """Keep other runs off the processes; PM2 refuses a reload during a reload, and mixes up other commands.
-
-        The kernel ends the lock with the last program that has it, so that nothing is left by a run that is killed.
-
-        :raises Pm2Error: another run was still at work after ``wait_seconds``.
-        """
-        try:
-            with alone(Path("/run/lock") / f"durable-temporal-{self.application['unit']}", wait_seconds) as held:
-                self._held = [held]
-                yield
-        except BusyError as error:
-            raise Pm2Error(str(error)) from None
-        finally:
-            self._held = []
-
-    def call(self, *arguments: str) -> str:
-        """Run a PM2 command as the user, with an environment that processes may inherit.
-
-        :raises Pm2Error: PM2 says that it failed. That it does not say so means nothing.
-        """
-        account = Account.find(self.application["user"], self.application["group"] or "")
-        # PM2 writes all variables of the processes, and so their secrets, into its list for the next boot.
-        environment = {"HOME": str(self.home.parent), "PM2_HOME": str(self.home), "PM2_DISABLE_VERSION_CHECK": "true"}
-        try:
-            result = run_as(
-                account,
-                [self.pm2, *arguments],
-                environment,
-                timeout_seconds=self.timeout_seconds,
-                umask=0o027,
-                keep_open=self._held,
-            )
-        except subprocess.TimeoutExpired:
-            raise Pm2Error(f"pm2 {arguments[0]} did not end within {self.timeout_seconds:.0f} s") from None
-        except OSError as error:
-            raise Pm2Error(f"{self.pm2} cannot be run: {error}. Run site.yml first; it installs PM2.") from None
-        if result.returncode != 0:
-            said = " | ".join(
-                line for line in COLOUR.sub("", result.stderr + result.stdout).splitlines() if "ERROR" in line
-            )
-            raise Pm2Error(f"pm2 {' '.join(arguments)} failed: {said[-600:] or f'code {result.returncode}'}")
-        return result.stdout
-
-    def listing(self) -> list[Instance]:
-        return instances(parse(self.call("jlist")), release_of)
-
-    def settled(self, wait_seconds: float) -> list[Instance]:
-        """The processes, after those that are about to start or stop have done so."""
-        end = time.monotonic() + wait_seconds
-        found = self.listing()
-        while any(i.status in UNDER_WAY for i in found) and time.monotonic() < end:
-            time.sleep(POLL_SECONDS)
-            found = self.listing()
-        return found
-
-    def saved(self, found: t.Iterable[Instance]) -> bool:
-        """Whether the next boot would start what runs now."""
-        try:
-            dump = json.loads((self.home / "dump.pm2").read_text())
-            kept = Counter((str(p["name"]), str(p.get(DEFINITION, ""))) for p in dump)
-        except (OSError, ValueError, KeyError, TypeError):
-            kept = Counter()
-        return kept == Counter((i.name, i.definition) for i in found)
-
-    def do(self, actions: Actions) -> None:
-        ecosystem = self.application["ecosystem"]
-        if actions.delete:
-            self.call("delete", *actions.delete)
-        if actions.start:
-            self.call("start", ecosystem, "--only", ",".join(actions.start))
-        if actions.reload:
-            # By force, because a reload that was killed leaves PM2 locked for half a minute. Our own lock is held.
-            self.call("reload", ecosystem, "--only", ",".join(actions.reload), "--update-env", "--force")
-        for name, number in actions.scale.items():
-            self.call("scale", name, str(number))
-
-    def logs(self) -> dict[str, list[Path]]:
-        """Process name to its log files, errors first."""
-        try:
-            entries = json.loads(Path(self.application["ecosystem"]).read_text())["apps"]
-            return {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in entries}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
 
 
 def sizes(logs: t.Mapping[str, list[Path]]) -> dict[Path, int]:
@@ -440,6 +307,7 @@ class Work:
         self.release = self._release()
         self.found: list[Instance] = []
         self.plan = Plan()
+        self.actions = Actions({}, ())
         self.forced = False
         self.checks: list[dict[str, str]] = []
 
@@ -500,17 +368,8 @@ class Work:
 
     def _compare(self) -> None:
         self.plan = plan(self.wanted, self.found, self.release)
-        self.actions = Actions()
-        variables = {w["name"]: w["variables"] for w in self.wanted}
-        instances_now = {w["name"]: w for w in self.wanted}
-        changes = {c.key: c for c in self.plan}
-        if self.state == "reloaded":
-            have = present(self.found)
-            changes = {**{n: Change(n, have[n], have[n]) for n in instances_now if n in have}, **changes}
-        for change in changes.values():
-            group = [i for i in self.found if i.name == change.key]
-            self.actions.add(change, group, variables.get(change.key, []), force=self.state == "reloaded")
-        self.forced = self.state == "reloaded" and bool(self.actions.reload)
+        self.actions = actions(self.wanted, self.found, self.release, force=self.state == "reloaded")
+        self.forced = self.state == "reloaded" and bool(self.actions.start)
 
     def _apply(self) -> None:
         """:raises Pm2Error: it does not run as wanted."""
@@ -519,10 +378,11 @@ class Work:
         changed = bool(self.plan) or self.forced
         try:
             if changed:
-                self.daemon.do(self.actions)
-            self._watch(changed)
+                self._replace()
+            else:
+                self._watch(0)
         except Pm2Error as error:
-            names = [w["name"] for w in self.wanted if trouble([w], self.found, self.release)] or [
+            names = [w["name"] for w in self.wanted if trouble([w], self._staying(), self.release)] or [
                 w["name"] for w in self.wanted
             ]
             said = "".join(last_lines(logs.get(name, []), offsets) for name in names)
@@ -532,51 +392,77 @@ class Work:
             if not self.plan:
                 self.plan.add("processes after a reboot", {"saved": False}, {"saved": True})
 
-    def _watch(self, changed: bool) -> None:
-        """Wait until everything runs, stays so, and answers.
+    def _staying(self) -> list[Instance]:
+        """The instances without those that are to end."""
+        return [i for i in self.found if i.number not in self.actions.end]
 
+    def _replace(self) -> None:
+        """Start what is missing, let end what is superfluous once that runs, and watch what has come.
+
+        :raises Pm2Error: what was started does not run or answer. Before the old instances were told to end, it is taken
+            away again and they go on.
+        """
+        before = {i.number for i in self.found}
+        missing = self.actions.start
+        alone = [i.number for i in self.found if i.number in self.actions.end and i.name in missing and listens(i.pid)]
+        if alone:
+            self.daemon.call("delete", *alone)
+        if missing:
+            self.daemon.start(additional(json.loads(Path(self.application["ecosystem"]).read_text()), missing))
+            try:
+                self._watch(0)
+            except Pm2Error:
+                if new := [i.number for i in self.daemon.listing() if i.number not in before]:
+                    self.daemon.call("delete", *new)
+                raise
+        ending = Ending(self.daemon, [number for number in self.actions.end if number not in alone])
+        self._watch(self.module.params["stable_seconds"], ending)
+
+    def _watch(self, stable_seconds: float, ending: Ending | None = None) -> None:
+        """Wait until everything runs, stays so for a while, answers, and what is to end has ended.
+
+        :param ending: the instances that are to end, once they have been told to.
         :raises Pm2Error: it does not.
         """
         parameters = self.module.params
         start = time.monotonic()
         url = self.application["health_url"] if self.wanted else None
-        baseline = self.found = self.daemon.listing() if changed else self.found
+        ended = ending is not None and ending.done
+        self.found = self.daemon.listing()
+        baseline = self._staying()
         stable_since, pids, answer = start, {i.pid for i in baseline}, ""
         while True:
             now = time.monotonic()
-            wrong = trouble(self.wanted, self.found, self.release)
-            if wrong or pids != {i.pid for i in self.found}:
-                stable_since, pids = now, {i.pid for i in self.found}
-            stable = not changed or now - stable_since >= parameters["stable_seconds"]
-            if not wrong and stable:
+            staying = self.found if ended else self._staying()
+            wrong = trouble(self.wanted, staying, self.release)
+            if wrong or pids != {i.pid for i in staying}:
+                stable_since, pids = now, {i.pid for i in staying}
+            if not wrong and (ended or ending is None) and now - stable_since >= stable_seconds:
                 healthy, answer = health(url) if url else (True, "")
                 if healthy:
                     break
                 wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
-            crashes = restarted(baseline, self.found)
+            crashes = restarted(baseline, staying)
             lost = (
-                any(i.status == "errored" for i in self.found)
+                any(i.status == "errored" for i in staying)
                 or max(crashes.values(), default=0) > parameters["restarts_allowed"]
             )
-            if lost or now - start > parameters["wait_seconds"]:
+            if lost or (wrong and now - start > parameters["wait_seconds"]):
                 raise Pm2Error(
                     f"{'; '.join(wrong) or 'its processes crash'} (after {now - start:.0f} s, release {self.release})"
                 )
             time.sleep(POLL_SECONDS)
+            ended = ending is not None and ending.done
             self.found = self.daemon.listing()
-        if url:
-            row = {
-                "component": self.name,
-                "name": url,
-                "status": "healthy",
-                "found": answer,
-                "expected": "200",
-                "message": "",
-            }
-            self.checks.append(row)
+        self.checks = [healthy_row(self.name, url, answer)] if url else []
 
     def row(self) -> dict[str, t.Any]:
         return {"name": self.name, "release": self.release, "processes": present(self.found)}
+
+
+def healthy_row(application: str, url: str, answer: str) -> dict[str, str]:
+    row = {"component": application, "name": url, "status": "healthy", "found": answer, "expected": "200"}
+    return {**row, "message": ""}
 
 
 class Candidate:
@@ -645,22 +531,14 @@ class Candidate:
         declared = next((e["env"]["PORT"] for e in ecosystem["apps"] if "PORT" in e["env"]), "")
         logs = {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in file["apps"]}
         offsets = sizes(logs)
-        place = Path(self.application["ecosystem"]).with_name("candidate.config.json")
-        account = Account.find(self.application["user"], self.application["group"] or "")
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            with os.fdopen(descriptor, "w") as stream:
-                os.fchown(descriptor, account.uid, account.gid)
-                json.dump(file, stream)
-            self.daemon.call("start", str(place))
+            self.daemon.start(file)
             self._watch(file, on_port(self.application["health_url"] or "", declared, port))
         except Pm2Error as error:
             said = "".join(last_lines(logs[name], offsets) for name in self._silent() or logs)
             raise Pm2Error(
                 f"release {self.release} was tried beside the live one and refused: {error}.{said}"
             ) from None
-        finally:
-            place.unlink(missing_ok=True)
         self.queues = sorted(
             {e["env"]["TEMPORAL_TASK_QUEUE"] for e in file["apps"] if "TEMPORAL_TASK_QUEUE" in e["env"]}
         )
@@ -692,8 +570,7 @@ class Candidate:
             crashed = any(i.status in ("stopped", "errored") or i.restarts for i in self.found)
             if crashed or time.monotonic() - start > self.wait:
                 raise Pm2Error(f"{'; '.join(wrong) or 'its processes crash'} (after {time.monotonic() - start:.0f} s)")
-            if answers == 0:
-                time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def row(self) -> dict[str, t.Any]:
         return {

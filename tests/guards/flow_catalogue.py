@@ -125,8 +125,8 @@ FLOW_GUARDS: list[FlowGuard] = [
         "waiting until the processes stay up and answer",
         (
             "plugins/modules/pm2.py",
-            "            self._watch(changed)\n        except Pm2Error as error:",
-            "        except Pm2Error as error:",
+            "if not wrong and (ended or ending is None) and now - stable_since >= stable_seconds:",
+            "if True:",
         ),
     ),
     _bad_day(

@@ -92,13 +92,18 @@ async function announce(
   log: Log,
 ): Promise<void> {
   const { namespace, taskQueue } = config.temporal;
+  const { workflowService: service } = connection;
+  // A task queue has partitions, and each lists only its own pollers: a worker beside others may not be on the first.
+  const partitions = async (): Promise<Set<string>> => {
+    const listed = await service.listTaskQueuePartitions({ namespace, taskQueue: { name: taskQueue } });
+    const rows = [...(listed.workflowTaskQueuePartitions ?? []), ...(listed.activityTaskQueuePartitions ?? [])];
+    return new Set([taskQueue, ...rows.map((row) => row.key ?? taskQueue)]);
+  };
   const polls = async (taskQueueType: 1 | 2): Promise<boolean> => {
-    const { pollers } = await connection.workflowService.describeTaskQueue({
-      namespace,
-      taskQueue: { name: taskQueue },
-      taskQueueType,
-    });
-    return (pollers ?? []).some((poller) => poller.identity === identity);
+    const asked = [...(await partitions())].map((name) =>
+      service.describeTaskQueue({ namespace, taskQueue: { name }, taskQueueType }),
+    );
+    return (await Promise.all(asked)).some(({ pollers }) => pollers?.some((poller) => poller.identity === identity));
   };
   while (!signal.aborted) {
     try {
@@ -110,7 +115,7 @@ async function announce(
     } catch (error) {
       log.warn('cannot see the own pollers yet', { error: messageOf(error) });
     }
-    await delay(200, undefined, { signal }).catch(() => undefined);
+    await delay(100, undefined, { signal }).catch(() => undefined);
   }
 }
 

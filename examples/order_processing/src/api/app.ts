@@ -2,18 +2,20 @@
 
 import { createServer, type Server } from 'node:http';
 import { Server as NetServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log';
 import { messageOf } from '../log';
 import { HttpError, match, send } from './http';
 import type { Orders } from './orders';
 import { createRoutes } from './routes';
 
-// Longer than the 60 seconds for which the proxy in front keeps an idle connection: the proxy closes first.
+// Longer than the proxy in front keeps an idle connection: the proxy closes first.
 const KEEP_ALIVE_MS = 76_000;
+const HAND_OVER_MS = 500;
 
 export interface Api {
   server: Server;
-  /** Stops without losing a request; resolves when the last connection is closed. */
+  /** Stops without losing a request; resolves when the last connection is closed. Idle ones may stay for so long. */
   drain(milliseconds: number): Promise<void>;
 }
 
@@ -50,12 +52,16 @@ export function createApi(orders: Orders, release: string, log: Log): Api {
       draining = true;
       return new Promise((resolve) => {
         // Only the listener is closed at once. http.Server.close() would also close idle connections, on one of
-        // which the proxy may be sending the next request; a POST on it is lost, since nobody may repeat it.
-        NetServer.prototype.close.call(server);
-        setTimeout(() => {
-          server.close(() => resolve());
-          server.closeIdleConnections();
-        }, milliseconds);
+        // which the proxy may be sending the next request; a POST on it is lost, since nobody may repeat it. The proxy
+        // closes them itself after a second, so that the time seldom runs out.
+        const end = setTimeout(() => server.closeIdleConnections(), milliseconds);
+        const closed = new Promise<void>((done) => NetServer.prototype.close.call(server, () => done()));
+        // Not at once, even without a connection: the cluster's master may just be handing one over.
+        const handedOver = delay(Math.min(HAND_OVER_MS, milliseconds));
+        void Promise.all([closed, handedOver]).then(() => {
+          clearTimeout(end);
+          resolve();
+        });
       });
     },
   };

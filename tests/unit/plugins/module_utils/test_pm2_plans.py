@@ -9,9 +9,10 @@ import typing as t
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils._application import normalise
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
-    Actions,
     Instance,
     Pm2Error,
+    actions,
+    additional,
     checks,
     ecosystem,
     instances,
@@ -40,14 +41,13 @@ def wanted(**fields: t.Any) -> list[dict[str, t.Any]]:
 def running(want: dict[str, t.Any], number: int = 0, **fields: t.Any) -> Instance:
     values = {
         "name": want["name"],
-        "number": number,
+        "number": str(number),
         "pid": 100 + number,
         "status": "online",
         "restarts": 0,
         "started_ms": 1,
         "definition": want["definition"],
         "release": "r1",
-        "variables": tuple(want["variables"]),
     }
     return Instance(**{**values, **fields})
 
@@ -55,15 +55,6 @@ def running(want: dict[str, t.Any], number: int = 0, **fields: t.Any) -> Instanc
 def everything(wants: list[dict[str, t.Any]]) -> list[Instance]:
     rows = [w for w in wants for _instance in range(w["instances"])]
     return [running(w, number) for number, w in enumerate(rows)]
-
-
-def told(wants: list[dict[str, t.Any]], found: list[Instance], release: str = "r1", force: bool = False) -> Actions:
-    actions = Actions()
-    variables = {w["name"]: w["variables"] for w in wants}
-    for change in plan(wants, found, release):
-        group = [i for i in found if i.name == change.key]
-        actions.add(change, group, variables.get(change.key, []), force)
-    return actions
 
 
 # --- Ecosystems
@@ -107,12 +98,6 @@ def test_a_changed_declaration_has_another_digest(fields: dict[str, t.Any]) -> N
     assert all(x["definition"] != y["definition"] for x, y in zip(before, wanted(**fields), strict=True))
 
 
-def test_what_a_reload_cannot_change_is_the_first_part_of_the_digest() -> None:
-    first = [w["definition"].split("-")[0] for w in wanted(environment={"A": "1"})]
-    assert first == [w["definition"].split("-")[0] for w in wanted(environment={"A": "2"})]
-    assert first != [w["definition"].split("-")[0] for w in wanted(root="/srv/x")]
-
-
 # --- Listings
 
 
@@ -146,14 +131,13 @@ def test_a_listing_tells_the_real_release_and_leaves_out_modules() -> None:
                 "restart_time": 2,
                 "pm_uptime": 5,
                 "DURABLE_DEFINITION": "x",
-                "DURABLE_VARIABLES": "A,B",
             },
         },
         {"name": "worker", "pid": 0, "pm_id": 4, "pm2_env": {"status": "errored"}},
         {"name": "pm2-logrotate", "pid": 9, "pm_id": 5, "pm2_env": {"pmx_module": True}},
     ]
     api, worker = instances(parse(json.dumps(listing)), lambda pid: f"r{pid}")
-    assert (api.number, api.release, api.restarts, api.variables) == (3, "r7", 2, ("A", "B"))
+    assert (api.number, api.release, api.restarts, api.definition) == ("3", "r7", 2, "x")
     assert (worker.status, worker.release, worker.definition) == ("errored", "", "")
 
 
@@ -167,65 +151,53 @@ def test_nothing_to_do() -> None:
 
 
 def test_first_start() -> None:
-    actions = told(wanted(), [])
-    assert (actions.start, actions.delete, actions.reload, actions.scale) == (["worker", "api"], [], [], {})
+    assert actions(wanted(), [], "r1").start == {"worker": 2, "api": 2}
 
 
-def test_another_release_is_a_reload() -> None:
-    wants = wanted()
-    actions = told(wants, everything(wants), release="r2")
-    assert (actions.reload, actions.start, actions.delete) == (["worker", "api"], [], [])
-    assert plan(wants, everything(wants), "r2").as_diff()["after"]["api"] == {"release": "r2"}
+@pytest.mark.parametrize(
+    ("fields", "release"),
+    [({}, "r2"), ({"environment": {"A": "2"}}, "r1"), ({"environment": {}}, "r1"), ({"root": "/x/y"}, "r1")],
+)
+def test_another_release_or_declaration_needs_new_instances(fields: dict[str, t.Any], release: str) -> None:
+    found = everything(wanted(environment={"A": "1"}))
+    told = actions(wanted(**{"environment": {"A": "1"}, **fields}), found, release)
+    assert told.start == {"worker": 2, "api": 2}
+    assert told.end == ("0", "1", "2", "3")
+    assert plan(wanted(), everything(wanted()), "r2").as_diff()["after"]["api"] == {"release": "r2"}
 
 
-def test_a_changed_value_is_a_reload() -> None:
-    actions = told(wanted(environment={"A": "2"}), everything(wanted(environment={"A": "1"})))
-    assert (actions.reload, actions.start) == (["worker", "api"], [])
-
-
-def test_a_variable_that_is_gone_needs_a_new_process() -> None:
-    actions = told(wanted(), everything(wanted(environment={"A": "1"})))
-    assert (actions.reload, actions.delete, actions.start) == ([], ["worker", "api"], ["worker", "api"])
-
-
-def test_what_pm2_cannot_reload_needs_a_new_process() -> None:
-    actions = told(wanted(root="/srv/x"), everything(wanted()))
-    assert (actions.reload, actions.start) == ([], ["worker", "api"])
-
-
-def test_more_and_fewer_instances_are_scaled() -> None:
+def test_only_what_is_missing_is_started_and_only_what_is_superfluous_ends() -> None:
     wants = wanted()
     found = everything(wants)
-    assert told([{**w, "instances": 3} for w in wants], found).scale == {"worker": 3, "api": 3}
-    assert told([{**w, "instances": 1} for w in wants], found).scale == {"worker": 1, "api": 1}
+    assert actions([{**w, "instances": 3} for w in wants], found, "r1").start == {"worker": 1, "api": 1}
+    fewer = actions([{**w, "instances": 1} for w in wants], found, "r1")
+    assert (fewer.start, fewer.end) == ({}, ("1", "3"))
 
 
 @pytest.mark.parametrize("status", ["errored", "stopped", "waiting restart", "launching"])
-def test_broken_instances_go_before_a_reload(status: str) -> None:
-    """PM2 cannot reload an instance that waits for its restart: process already exists."""
+def test_broken_instances_are_replaced(status: str) -> None:
     wants = wanted()[:1]
     found = [running(wants[0], 4), running(wants[0], 5, status=status, release="")]
-    actions = told(wants, found, release="r2")
-    assert (actions.delete, actions.reload, actions.scale) == (["5"], ["worker"], {"worker": 2})
+    told = actions(wants, found, "r1")
+    assert (told.start, told.end) == ({"worker": 1}, ("5",))
 
 
-def test_when_no_instance_runs_all_are_made_anew() -> None:
-    wants = wanted()[:1]
-    found = [running(wants[0], n, status="errored", release="") for n in (1, 2)]
-    actions = told(wants, found)
-    assert (actions.delete, actions.start, actions.reload, actions.scale) == (["worker"], ["worker"], [], {})
-
-
-def test_what_nobody_wants_is_deleted() -> None:
+def test_what_nobody_wants_ends() -> None:
     wants = wanted()
-    actions = told(wants[:1], everything(wants))
-    assert (actions.delete, actions.start, actions.reload) == (["api"], [], [])
+    told = actions(wants[:1], everything(wants), "r1")
+    assert (told.start, told.end) == ({}, ("2", "3"))
 
 
-def test_force_reloads_what_does_not_differ() -> None:
+def test_force_replaces_what_does_not_differ() -> None:
     wants = wanted()[:1]
-    actions = told([{**wants[0], "instances": 3}], everything(wants), force=True)
-    assert (actions.reload, actions.scale) == (["worker"], {"worker": 3})
+    told = actions([{**wants[0], "instances": 3}], everything(wants), "r1", force=True)
+    assert (told.start, told.end) == ({"worker": 3}, ("0", "1"))
+
+
+def test_the_started_part_of_an_ecosystem() -> None:
+    file = {"apps": list(entries().values())}
+    (entry,) = additional(file, {"api": 1})["apps"]
+    assert (entry["name"], entry["instances"], entry["env"]) == ("api", 1, entries()["api"]["env"])
 
 
 STATUS = st.sampled_from(["online", "online", "errored", "stopped", "waiting restart"])
@@ -233,32 +205,6 @@ FOUND = st.lists(
     st.tuples(st.sampled_from(["worker", "api", "stranger"]), STATUS, st.sampled_from(["r1", "r2"]), st.booleans()),
     max_size=8,
 )
-
-
-def simulate(actions: Actions, wants: list[dict[str, t.Any]], found: list[Instance], release: str) -> list[Instance]:
-    """What PM2 does when it is told so: commands on names that it does not know fail."""
-    by_name = {w["name"]: w for w in wants}
-    now = [i for i in found if i.name not in actions.delete and str(i.number) not in actions.delete]
-    number = 100
-    for name in actions.start:
-        assert not any(i.name == name for i in now), "pm2 start of what runs would restart it"
-        for _instance in range(by_name[name]["instances"]):
-            number += 1
-            now.append(running(by_name[name], number, release=release))
-    for name in actions.reload:
-        group = [i for i in now if i.name == name]
-        assert group
-        assert all(i.status == "online" for i in group)
-        now = [running(by_name[name], i.number, release=release) if i.name == name else i for i in now]
-    for name, count in actions.scale.items():
-        group = [i for i in now if i.name == name]
-        assert group
-        extra = [
-            running(by_name[name], number + n + 1, release=group[0].release, definition=group[0].definition)
-            for n in range(count)
-        ]
-        now = [i for i in now if i.name != name] + (group + extra)[:count]
-    return now
 
 
 @given(found=FOUND)
@@ -270,8 +216,12 @@ def test_doing_what_the_plan_says_leaves_nothing_to_do(found: list[tuple[str, st
         running((by_name if new else before)[name], n, status=status, release=release if status == "online" else "")
         for n, (name, status, release, new) in enumerate(found)
     ]
-    after = simulate(told(wants, have, "r2"), wants, have, "r2")
+    told = actions(wants, have, "r2")
+    more = [(by_name[name], 100 + n) for name, count in told.start.items() for n in range(count)]
+    after = [i for i in have if i.number not in told.end] + [running(w, n, release="r2") for w, n in more]
     assert not plan(wants, after, "r2")
+    assert not actions(wants, after, "r2").start
+    assert not actions(wants, after, "r2").end
 
 
 # --- Watching

@@ -16,6 +16,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.durable.temporal.plugins.filter.applications import applications
 from ansible_collections.durable.temporal.plugins.filter.pm2_ecosystem import pm2_ecosystem
+from ansible_collections.durable.temporal.plugins.module_utils import _pm2_daemon
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account
 from ansible_collections.durable.temporal.plugins.modules import pm2
 
@@ -33,13 +34,14 @@ class FakePm2:
         self.crashing: set[str] = set()
         self.active = True
         self.pid = 100
-        self.candidates: list[Json] = []
+        self.started: list[Json] = []
+        self.listening: set[str] = set()
 
     @property
     def live(self) -> str:
         return (self.root / "current").resolve().name
 
-    def spawn(self, entry: Json, row: Json | None = None, release: str = "") -> Json:
+    def spawn(self, entry: Json, release: str = "") -> Json:
         self.pid += 1
         release = release or self.live
         crashes = release in self.crashing
@@ -54,7 +56,7 @@ class FakePm2:
         return {
             "name": entry["name"],
             "pid": self.pid,
-            "pm_id": row["pm_id"] if row else self.pid,
+            "pm_id": self.pid,
             "pm2_env": env,
             "release": release,
         }
@@ -68,24 +70,21 @@ class FakePm2:
             (daemon.home / "dump.pm2").write_text(json.dumps([{"name": r["name"], **r["pm2_env"]} for r in self.rows]))
             return ""
         if verb == "delete":
+            assert set(rest) <= {str(r["pm_id"]) for r in self.rows} | {r["name"] for r in self.rows}
+            self.calls[-1] = " ".join([verb, *(self.names()[r] for r in rest)])
             self.rows = [r for r in self.rows if r["name"] not in rest and str(r["pm_id"]) not in rest]
             return ""
-        if rest[0].endswith("candidate.config.json"):
-            self.candidates = json.loads(Path(rest[0]).read_text())["apps"]
-            self.rows += [self.spawn(entry, release=Path(entry["cwd"]).name) for entry in self.candidates]
-            return ""
-        entries = {e["name"]: e for e in json.loads(Path(daemon.application["ecosystem"]).read_text())["apps"]}
-        if verb == "scale":
-            keep = [r for r in self.rows if r["name"] == rest[0]][: int(rest[1])]
-            more = [self.spawn(entries[rest[0]]) for _instance in range(int(rest[1]) - len(keep))]
-            self.rows = [r for r in self.rows if r["name"] != rest[0]] + keep + more
-            return ""
-        names = rest[rest.index("--only") + 1].split(",")
-        if verb == "start":
-            self.rows += [self.spawn(entries[n]) for n in names for _instance in range(entries[n]["instances"])]
-        else:
-            self.rows = [self.spawn(entries[r["name"]], r) if r["name"] in names else r for r in self.rows]
+        self.started = json.loads(Path(rest[0]).read_text())["apps"]
+        for entry in self.started:
+            tried = Path(entry["cwd"]).name if entry["name"].endswith("-candidate") else ""
+            self.rows += [self.spawn(entry, release=tried) for _instance in range(entry["instances"])]
         return ""
+
+    def names(self) -> dict[str, str]:
+        """Number of each instance to its process and release."""
+        return {str(r["pm_id"]): f"{r['name']}@{r['release']}" for r in self.rows} | {
+            r["name"]: r["name"] for r in self.rows
+        }
 
     def release_of(self, pid: int) -> str:
         return next(r["release"] for r in self.rows if r["pid"] == pid)
@@ -101,9 +100,12 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakePm2:
     monkeypatch.setattr(pm2.Daemon, "call", call)
     monkeypatch.setattr(pm2.Daemon, "runs", lambda _self: fake.active)
     monkeypatch.setattr(pm2.Daemon, "alone", lambda _self, _wait: contextlib.nullcontext())
-    monkeypatch.setattr(pm2, "release_of", fake.release_of)
+    monkeypatch.setattr(_pm2_daemon, "release_of", fake.release_of)
+    monkeypatch.setattr(
+        pm2, "listens", lambda pid: any(r["pid"] == pid and r["name"] in fake.listening for r in fake.rows)
+    )
     monkeypatch.setattr(pm2, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(pm2.Account, "find", lambda user, _group: Account(user, os.getuid(), os.getgid(), ()))
+    monkeypatch.setattr(_pm2_daemon.Account, "find", lambda user, _group: Account(user, os.getuid(), os.getgid(), ()))
     switch(fake, "r1")
     return fake
 
@@ -162,7 +164,7 @@ def test_create_again_change_again_check_absent_again(fake: FakePm2) -> None:
 
     first = run(fake)
     assert first["changed"]
-    assert fake.calls == ["start --only worker,api", "save --force"]
+    assert fake.calls == ["start", "save --force"]
     assert [c["status"] for c in first["checks"]] == ["healthy", "healthy"]
     assert len(first["pids"]["orders"]) == 3
     assert not run(fake)["changed"]
@@ -175,26 +177,48 @@ def test_create_again_change_again_check_absent_again(fake: FakePm2) -> None:
         "before": {"orders worker": {"release": "r1"}, "orders api": {"release": "r1"}},
         "after": {"orders worker": {"release": "r2"}, "orders api": {"release": "r2"}},
     }
-    assert fake.calls == ["reload --only worker,api --update-env --force"]
+    assert fake.calls == ["start", "delete worker@r1 worker@r1 api@r1"]
     assert not run(fake)["changed"]
 
     assert run(fake, state="deleted")["changed"]
-    assert fake.calls == ["delete api worker", "save --force"]
+    assert fake.calls == ["delete worker@r2 worker@r2 api@r2", "save --force"]
     assert not run(fake, state="deleted")["changed"]
 
 
-def test_a_reload_onto_a_crashing_release_fails_although_pm2_is_content(fake: FakePm2) -> None:
+def test_a_crashing_release_fails_although_pm2_is_content_and_leaves_the_old_one(fake: FakePm2) -> None:
     run(fake)
+    before = list(fake.rows)
     switch(fake, "r2")
     fake.crashing.add("r2")
     result = run(fake)
+    assert fake.rows == before
     assert result["failed"]
     assert "orders: worker is waiting restart: 0 of 2 online" in result["msg"]
     assert "Error: boom" in result["msg"]
     assert "node:internal" not in result["msg"]
     switch(fake, "r1")
+    assert not run(fake)["changed"]
+
+
+def test_what_listens_itself_ends_before_its_successor_starts(fake: FakePm2) -> None:
+    run(fake)
+    fake.listening.add("worker")
+    switch(fake, "r2")
     assert run(fake)["changed"]
-    assert fake.calls[:2] == ["delete worker api", "start --only worker,api"]
+    assert fake.calls == ["delete worker@r1 worker@r1", "start", "delete api@r1"]
+
+
+def test_what_cannot_be_ended_is_said(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(fake)
+    switch(fake, "r2")
+
+    def call(daemon: pm2.Daemon, *arguments: str) -> str:
+        if arguments[0] == "delete":
+            raise pm2.Pm2Error("pm2 delete did not end within 360 s")
+        return fake.call(daemon, *arguments)
+
+    monkeypatch.setattr(pm2.Daemon, "call", call)
+    assert "pm2 delete did not end" in run(fake)["msg"]
 
 
 def test_a_list_for_the_next_boot_is_made_good(fake: FakePm2) -> None:
@@ -242,10 +266,12 @@ def test_health_decides(
         assert f"answers: {answer[1]}; expected 200 and status healthy" in result["msg"]
 
 
-def test_reloaded_reloads_what_does_not_differ(fake: FakePm2) -> None:
+def test_reloaded_replaces_what_does_not_differ(fake: FakePm2) -> None:
     run(fake)
+    before = {r["pid"] for r in fake.rows}
     assert run(fake, state="reloaded")["changed"]
-    assert fake.calls == ["reload --only worker,api --update-env --force"]
+    assert fake.calls == ["start", "delete worker@r1 worker@r1 api@r1"]
+    assert not before & {r["pid"] for r in fake.rows}
 
 
 # --- Candidates
@@ -265,7 +291,7 @@ def test_a_candidate_runs_beside_what_is_live_and_goes_with_the_switch(fake: Fak
     assert fake.rows[: len(before)] == before
     (row,) = tried["candidates"]
     assert (row["release"], row["task_queues"], len(row["pids"])) == ("r2", ["orders-candidate-r2"], 2)
-    worker, api = fake.candidates
+    worker, api = fake.started
     assert (worker["name"], worker["instances"], worker["autorestart"]) == ("worker-candidate", 1, False)
     assert worker["env"]["TEMPORAL_TASK_QUEUE"] == "orders-candidate-r2"
     assert api["env"]["KEY"] == CANARY
@@ -274,7 +300,7 @@ def test_a_candidate_runs_beside_what_is_live_and_goes_with_the_switch(fake: Fak
 
     switch(fake, "r2")
     assert run(fake, task_queues=["orders"], port=3000)["changed"]
-    assert fake.calls[0] == "delete api-candidate worker-candidate"
+    assert "worker-candidate@r2 api-candidate@r2" in fake.calls[-1]
     assert {r["name"] for r in fake.rows} == {"worker", "api"}
 
 

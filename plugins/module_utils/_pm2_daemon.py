@@ -1,0 +1,274 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talks to the PM2 daemon of one application.
+
+Private to this collection. PM2's command takes half a second of a processor to start, each time, which is most felt while
+processes start. So listings are asked of the daemon over its socket, as the command does; and what the command cannot do
+at all, to add instances to those of an earlier release, a short program does with PM2's own library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+import typing as t
+from collections import Counter
+from pathlib import Path
+
+from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
+    DEFINITION,
+    UNDER_WAY,
+    Instance,
+    Pm2Error,
+    instances,
+    parse,
+)
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
+from ansible_collections.durable.temporal.plugins.module_utils._watch import POLL_SECONDS, BusyError, alone
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+SOCKET_SECONDS = 10
+# Processes of one application that PM2 starts at a time.
+CONCURRENT = "8"
+# Arguments: directory of PM2, then a file of what is to be started, or "delete" and names or numbers.
+# A start of declared processes restarts those that run under the same names. PM2 asks its daemon which these are; when
+# the answer is none, it adds to them.
+PROGRAM = """
+const [directory, verb, ...rest] = process.argv.slice(1);
+const pm2 = require(directory);
+const done = (error) => {
+  if (error) console.error('[ERROR] ' + [].concat(error).map((e) => e.message || e).join('; '));
+  process.exit(error ? 1 : 0);
+};
+pm2.connect((refused) => {
+  if (refused) return done(refused);
+  if (verb === 'delete') {
+    const gone = rest.map((which) => new Promise((next) => pm2.delete(which, next)));
+    return Promise.all(gone).then((errors) => done(errors.find(Boolean)));
+  }
+  const ask = pm2.Client.executeRemote;
+  pm2.Client.executeRemote = function (method, ...values) {
+    return method === 'getMonitorData' ? values.pop()(null, []) : ask.call(this, method, ...values);
+  };
+  pm2.start(JSON.parse(require('node:fs').readFileSync(rest[0])), done);
+});
+"""
+
+
+def release_of(pid: int) -> str:
+    """The release that a process works in, by the kernel's account; PM2 only knows the link."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd")).name
+    except OSError:
+        return ""
+
+
+def listens(pid: int) -> bool:
+    """Whether a process has a listening TCP socket of its own. In cluster mode the daemon has it."""
+    own: set[str] = set()
+    with contextlib.suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                own.add(os.readlink(file))
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
+                    return True
+    return False
+
+
+def ask(path: Path, method: str, *arguments: t.Any) -> list[t.Any]:
+    """Call a method of the daemon, as PM2's command does: an AMP message with a call in JSON and the number of the call.
+
+    :raises OSError: it cannot be reached.
+    :raises ValueError: it answered something else than expected.
+    """
+    parts = [b"j:" + json.dumps({"type": "call", "method": method, "args": list(arguments)}).encode(), b"s:0:0"]
+    message = bytes([1 << 4 | len(parts)]) + b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(SOCKET_SECONDS)
+        connection.connect(str(path))
+        connection.sendall(message)
+        with connection.makefile("rb") as stream:
+            head = stream.read(5)
+            if len(head) < 5 or head[0] >> 4 != 1:
+                raise ValueError("this is not the protocol that is known")
+            answer = json.loads(stream.read(struct.unpack(">I", head[1:])[0]).removeprefix(b"j:"))
+    if not isinstance(answer, dict) or not isinstance(answer.get("args"), list):
+        raise ValueError(f"{method} was answered with {str(answer)[:200]}")
+    return t.cast("list[t.Any]", answer["args"])
+
+
+class Daemon:
+    """The PM2 daemon of one application."""
+
+    def __init__(self, application: t.Mapping[str, t.Any], pm2: str, timeout_seconds: float) -> None:
+        self.application = application
+        self.pm2 = pm2
+        self.timeout_seconds = timeout_seconds
+        self.home = Path(application["pm2_home"])
+        self._held: list[int] = []
+
+    def runs(self) -> bool:
+        """Whether the daemon runs in its unit.
+
+        :raises Pm2Error: one runs elsewhere, or the unit is about to do something.
+        """
+        unit = self.application["unit"]
+        shown = subprocess.run(
+            ["systemctl", "show", "--property=ActiveState,MainPID", unit], check=False, capture_output=True, text=True
+        ).stdout
+        properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.home / "pm2.pid").read_text())
+            if Path(f"/proc/{pid}").exists() and str(pid) != properties.get("MainPID"):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+                if "PM2" in command:
+                    raise Pm2Error(
+                        f"the PM2 daemon of {self.home} is process {pid}, outside {unit}, and would not come back "
+                        f"after a reboot. End it (kill {pid}) and start the unit: systemctl restart {unit}."
+                    )
+        return properties.get("ActiveState") == "active"
+
+    @contextlib.contextmanager
+    def alone(self, wait_seconds: float) -> t.Iterator[None]:
+        """Keep other runs off the processes.
+
+        The kernel ends the lock with the last program that has it, so that nothing is left by a run that is killed.
+
+        :raises Pm2Error: another run was still at work after ``wait_seconds``.
+        """
+        try:
+            with alone(Path("/run/lock") / f"durable-temporal-{self.application['unit']}", wait_seconds) as held:
+                self._held = [held]
+                yield
+        except BusyError as error:
+            raise Pm2Error(str(error)) from None
+        finally:
+            self._held = []
+
+    def call(self, verb: str, *arguments: str) -> str:
+        """Run a PM2 command as the user, with an environment that processes may inherit.
+
+        ``start`` takes a file and adds what it declares to what runs; ``delete`` ends all that it is given at once.
+
+        :raises Pm2Error: PM2 says that it failed. That it does not say so means nothing.
+        """
+        account = Account.find(self.application["user"], self.application["group"] or "")
+        # PM2 writes all variables of the processes, and so their secrets, into its list for the next boot.
+        environment = {"HOME": str(self.home.parent), "PM2_HOME": str(self.home), "PM2_DISABLE_VERSION_CHECK": "true"}
+        command = [self.pm2, verb, *arguments]
+        if verb in ("start", "delete"):
+            library = Path(self.pm2).resolve().parent.parent
+            command = ["node", "-e", PROGRAM, str(library), verb, *arguments]
+            environment |= {"PM2_PROGRAMMATIC": "true", "PM2_CONCURRENT_ACTIONS": CONCURRENT}
+        try:
+            result = run_as(
+                account,
+                command,
+                environment,
+                timeout_seconds=self.timeout_seconds,
+                umask=0o027,
+                keep_open=self._held,
+            )
+        except subprocess.TimeoutExpired:
+            raise Pm2Error(f"pm2 {verb} did not end within {self.timeout_seconds:.0f} s") from None
+        except OSError as error:
+            raise Pm2Error(f"{self.pm2} cannot be run: {error}. Run site.yml first; it installs PM2.") from None
+        if result.returncode != 0:
+            said = " | ".join(
+                line for line in COLOUR.sub("", result.stderr + result.stdout).splitlines() if "ERROR" in line
+            )
+            raise Pm2Error(f"pm2 {' '.join([verb, *arguments])} failed: {said[-600:] or f'code {result.returncode}'}")
+        return result.stdout
+
+    def start(self, file: t.Mapping[str, t.Any]) -> None:
+        """Start what a part of an ecosystem declares, beside what runs.
+
+        :raises Pm2Error: PM2 says that it failed.
+        """
+        place = Path(self.application["ecosystem"]).with_name("candidate.config.json")
+        account = Account.find(self.application["user"], self.application["group"] or "")
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                os.fchown(descriptor, account.uid, account.gid)
+                json.dump(file, stream)
+            self.call("start", str(place))
+        finally:
+            place.unlink(missing_ok=True)
+
+    def listing(self) -> list[Instance]:
+        """The processes that the daemon knows."""
+        try:
+            (rows,) = ask(self.home / "rpc.sock", "getMonitorData", {})
+        except (OSError, ValueError):
+            # Of a version that answers in another way; its own command knows how.
+            rows = parse(self.call("jlist"))
+        return instances(rows, release_of)
+
+    def settled(self, wait_seconds: float) -> list[Instance]:
+        """The processes, after those that are about to start or stop have done so."""
+        end = time.monotonic() + wait_seconds
+        found = self.listing()
+        while any(i.status in UNDER_WAY for i in found) and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+            found = self.listing()
+        return found
+
+    def saved(self, found: t.Iterable[Instance]) -> bool:
+        """Whether the next boot would start what runs now."""
+        try:
+            dump = json.loads((self.home / "dump.pm2").read_text())
+            kept = Counter((str(p["name"]), str(p.get(DEFINITION, ""))) for p in dump)
+        except (OSError, ValueError, KeyError, TypeError):
+            kept = Counter()
+        return kept == Counter((i.name, i.definition) for i in found)
+
+    def logs(self) -> dict[str, list[Path]]:
+        """Process name to its log files, errors first."""
+        try:
+            entries = json.loads(Path(self.application["ecosystem"]).read_text())["apps"]
+            return {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in entries}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+class Ending:
+    """Instances that end their work and then themselves, while other things go on."""
+
+    def __init__(self, daemon: Daemon, numbers: t.Sequence[str]) -> None:
+        self.numbers = frozenset(numbers)
+        self._daemon = daemon
+        self._error: Pm2Error | None = None
+        self._thread = threading.Thread(target=self._end, args=(numbers,), daemon=True)
+        if numbers:
+            self._thread.start()
+
+    def _end(self, numbers: t.Sequence[str]) -> None:
+        try:
+            self._daemon.call("delete", *numbers)
+        except Pm2Error as error:
+            self._error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether all have ended.
+
+        :raises Pm2Error: PM2 could not end them.
+        """
+        if self._thread.is_alive():
+            return False
+        if self._error:
+            raise self._error
+        return True

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talking to a PM2 daemon: its socket, and who holds a port."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.durable.temporal.plugins.module_utils import _pm2_daemon
+from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Daemon, Ending, Pm2Error, ask, listens
+
+ROW = {"name": "worker", "pid": 0, "pm_id": 4, "pm2_env": {"status": "errored"}}
+
+
+def packed(*parts: bytes, version: int = 1) -> bytes:
+    """An AMP message."""
+    return bytes([version << 4 | len(parts)]) + b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+@pytest.fixture
+def answered(tmp_path: Path) -> t.Iterator[t.Callable[[bytes], list[bytes]]]:
+    """A daemon that answers the next call with these bytes; gives what it was asked."""
+    asked: list[bytes] = []
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "rpc.sock"))
+    server.listen()
+
+    def once(answer: bytes) -> None:
+        connection, _address = server.accept()
+        with connection:
+            asked.append(connection.recv(65536))
+            connection.sendall(answer)
+
+    def arrange(answer: bytes) -> list[bytes]:
+        threading.Thread(target=once, args=(answer,), daemon=True).start()
+        return asked
+
+    yield arrange
+    server.close()
+
+
+def daemon(home: Path) -> Daemon:
+    return Daemon({"pm2_home": str(home), "user": "workflow", "group": ""}, "/opt/pm2/bin/pm2", 60)
+
+
+def test_a_listing_is_asked_of_the_daemon(tmp_path: Path, answered: t.Callable[[bytes], list[bytes]]) -> None:
+    asked = answered(packed(b"j:" + json.dumps({"args": [[ROW]]}).encode(), b"s:0:0"))
+    (instance,) = daemon(tmp_path).listing()
+    assert (instance.name, instance.number, instance.status) == ("worker", "4", "errored")
+    call = b"j:" + json.dumps({"type": "call", "method": "getMonitorData", "args": [{}]}).encode()
+    assert asked == [packed(call, b"s:0:0")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        packed(b"j:{}", version=2),
+        packed(b"j:[1]"),
+        packed(b'j:{"error": "no"}'),
+        packed(b'j:{"args": 1}'),
+        b"\x11\0",
+    ],
+)
+def test_what_is_not_understood_is_left_to_the_command(
+    tmp_path: Path, answered: t.Callable[[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(Daemon, "call", lambda _self, *arguments: json.dumps([ROW]) if arguments == ("jlist",) else "")
+    answered(answer)
+    assert [i.name for i in daemon(tmp_path).listing()] == ["worker"]
+    with pytest.raises(OSError, match="No such file"):
+        ask(tmp_path / "no-rpc.sock", "getMonitorData")
+
+
+def test_a_process_that_listens_is_known() -> None:
+    assert not listens(os.getpid())
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        assert not listens(os.getpid())
+        server.listen()
+        assert listens(os.getpid())
+    assert not listens(2**22 + 1)
+
+
+def test_what_ends_in_the_background_reports_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def call(_self: Daemon, *arguments: str) -> str:
+        go.wait(5)
+        raise Pm2Error(" ".join(arguments))
+
+    monkeypatch.setattr(_pm2_daemon.Daemon, "call", call)
+    assert Ending(daemon(tmp_path), ()).done
+    ending = Ending(daemon(tmp_path), ("3", "4"))
+    assert not ending.done
+    go.set()
+    ending._thread.join()
+    with pytest.raises(Pm2Error, match="delete 3 4"):
+        _ = ending.done
