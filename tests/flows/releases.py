@@ -54,10 +54,10 @@ BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {
 FAILS_WHEN_LIVE: Mapping[str, Edit] = {API: before(LIVE + "throw new Error('boom when live');")}
 
 
-def variant(target: Path, name: str = "", edits: Mapping[str, Edit] | None = None) -> Path:
+def variant(target: Path, name: str = "", edits: Mapping[str, Edit] | None = None, package: Path = PACKAGE) -> Path:
     """A release like the packaged one, but for some files. ``name`` alone makes it another release that works."""
     wanted = dict(edits or {})
-    with tarfile.open(PACKAGE) as source, tarfile.open(target, "w:gz") as copy:
+    with tarfile.open(package) as source, tarfile.open(target, "w:gz") as copy:
         for member in source:
             file = source.extractfile(member) if member.isfile() else None
             content = file.read() if file else b""
