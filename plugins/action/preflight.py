@@ -94,6 +94,7 @@ def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any
     artifacts = {str(a["artifact"]) for a in declared if a.get("artifact")}
     problems = [
         *platform.check_clashes(ports),
+        *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
         *platform.check_applications(declared, {a for a in artifacts if not os.path.exists(a)}),
         *platform.check_namespaces(

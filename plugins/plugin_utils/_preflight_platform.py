@@ -179,6 +179,30 @@ def _nginx_ports(values: Values) -> list[Port]:
     return list(found.values())
 
 
+def check_sites(values: Values) -> list[Problem]:
+    """Sites of one edge that nginx could not tell apart: the same port and the same host name."""
+    declared = values.get("nginx_sites")
+    problems: list[Problem] = []
+    seen: dict[tuple[int, str], str] = {}
+    for site in declared if isinstance(declared, list) else []:
+        if not isinstance(site, Mapping):
+            continue
+        port = _port(site.get("listen") or (8088 if site.get("kind") == "ui" else 80))
+        for name in str(site.get("server_name") or "_").split():
+            other = seen.setdefault((port, name), str(site.get("name")))
+            if other != str(site.get("name")):
+                shown = "_ (any name)" if name == "_" else name
+                problems.append(
+                    wrong(
+                        f"server_name of the nginx site {site.get('name')}",
+                        f"{shown} on port {port}, as of the site {other}",
+                        "a host name of its own",
+                        "Set server_name of the application, such as orders.example.com.",
+                    )
+                )
+    return problems
+
+
 def _port(value: t.Any) -> int:
     try:
         number = int(value)

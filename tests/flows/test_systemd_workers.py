@@ -34,6 +34,7 @@ APPROVALS: dict[str, Any] = {
     "namespace": "approvals",
     "task_queues": ["approvals"],
     "port": 3100,
+    "server_name": "approvals.example",
     "health_url": "http://127.0.0.1:3100/health",
     "environment": {**TEMPORAL, "TEMPORAL_NAMESPACE": "approvals", "TEMPORAL_TASK_QUEUE": "approvals"},
     "replay_command": ["venv/bin/python", "-m", "approvals.replay"],

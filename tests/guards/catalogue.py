@@ -219,6 +219,13 @@ PLATFORM = _guards(
     ("names of the loopback address", "_plain", "", "address", "test_addresses_that_overlap_clash"),
     ("ports of nginx", "ports", "_nginx_ports(values)", "[]", "test_every_port_of_a_host_is_known"),
     (
+        "sites that nginx could not tell apart",
+        "check_sites",
+        "other != str(site.get('name'))",
+        "False",
+        "test_sites_that_nginx_could_not_tell_apart_are_found",
+    ),
+    (
         "options of an application that cannot work together",
         "check_applications",
         "Problem(f'topology_applications[{index}]', str(error))",

@@ -93,6 +93,19 @@ def test_ports_of_our_own_that_clash_are_found() -> None:
     ]
 
 
+def test_sites_that_nginx_could_not_tell_apart_are_found() -> None:
+    orders, approvals = {"name": "orders", "kind": "app"}, {"name": "approvals", "kind": "app"}
+    ui = {"name": "temporal-ui", "kind": "ui"}
+    assert platform.check_sites({"nginx_sites": [orders, {**approvals, "server_name": "a.example"}, ui]}) == []
+    assert platform.check_sites({"nginx_sites": [orders, {**approvals, "listen": 81}, ui]}) == []
+    assert texts(platform.check_sites({"nginx_sites": [orders, approvals, ui]})) == [
+        "server_name of the nginx site approvals is _ (any name) on port 80, as of the site orders; expected a host name of "
+        "its own. Set server_name of the application, such as orders.example.com."
+    ]
+    two = [{**orders, "server_name": "a.example b.example"}, {**approvals, "server_name": "b.example"}]
+    assert "b.example on port 80" in texts(platform.check_sites({"nginx_sites": two}))[0]
+
+
 def test_a_tls_site_takes_its_own_port() -> None:
     sites = [{"name": "api", "kind": "app", "tls": {"certificate": "c", "key": "k"}}]
     assert [p.number for p in platform.ports(["nginx"], {"nginx_sites": sites})] == [80, 443]
