@@ -153,14 +153,13 @@ def main() -> None:
     if after != before:
         plan.add(str(sessions), {"lines": before.splitlines()}, {"lines": after.splitlines()})
     if not module.check_mode:
-        replaced = False
+        known = any(path.exists() for path in wanted)
         for path, text in wanted.items():
             if fingerprints(read(path)) != fingerprints(text):
-                replaced = replaced or path.exists()
                 write(path, text)
         if rebuild and tool is not None:
-            # Forgets what an earlier certificate of the same file name was; that takes some seconds.
-            code, out, err = module.run_command([tool, *(["--fresh"] if replaced else [])])
+            # --fresh forgets what an earlier certificate of the same file name was; that takes some seconds.
+            code, out, err = module.run_command([tool, *(["--fresh"] if known else [])])
             if code != 0:
                 module.fail_json(msg=f"update-ca-certificates failed: {err.strip() or out.strip()}")
         if after != before:
