@@ -19,6 +19,8 @@ from ansible_collections.durable.temporal.plugins.module_utils._watch import CAN
 
 # The variable that every process carries, so that a listing tells which declaration it was started from.
 DEFINITION = "DURABLE_DEFINITION"
+# PM2's variable with the number of an instance among those of its process, from 0.
+INDEX = "NODE_APP_INSTANCE"
 # Statuses of a process that is on its way; it is waited for before anything is decided.
 UNDER_WAY = ("launching", "stopping")
 # A candidate has no work to finish when it is taken away.
@@ -124,6 +126,8 @@ class Instance:
     definition: str
     release: str = ""
     error_file: str = ""
+    # Which of the instances of its process it is, for programs of which only the first does something.
+    index: str = ""
 
 
 def parse(text: str) -> list[dict[str, t.Any]]:
@@ -165,6 +169,7 @@ def instances(listing: t.Iterable[t.Mapping[str, t.Any]], release_of: t.Callable
                 definition=str(env.get(DEFINITION, "")),
                 release=release_of(pid) if pid else "",
                 error_file=str(env.get("pm_err_log_path", "")),
+                index=str(env.get(INDEX, "")),
             )
         )
     return found
@@ -238,9 +243,20 @@ def actions(
     return Actions(start, tuple(i.number for i in found if i.number not in keep))
 
 
-def additional(file: t.Mapping[str, t.Any], start: t.Mapping[str, int]) -> dict[str, t.Any]:
-    """The part of an ecosystem that is to be started, with the number of instances that are to be added."""
-    return {"apps": [{**entry, "instances": start[entry["name"]]} for entry in file["apps"] if entry["name"] in start]}
+def additional(
+    file: t.Mapping[str, t.Any], start: t.Mapping[str, int], staying: t.Iterable[Instance]
+) -> dict[str, t.Any]:
+    """The part of an ecosystem that is to be started: an entry for each instance, so that PM2 starts them at once.
+
+    They are numbered as if those that are to end were gone already; PM2 itself would go on counting.
+    """
+    taken = {(i.name, i.index) for i in staying}
+    entries = []
+    for entry in file["apps"]:
+        free = [str(n) for n in range(entry["instances"]) if (entry["name"], str(n)) not in taken]
+        for number in free[: start.get(entry["name"], 0)]:
+            entries.append({**entry, "instances": 1, "env": {**entry["env"], INDEX: number}})
+    return {"apps": entries}
 
 
 def trouble(wanted: t.Sequence[t.Mapping[str, t.Any]], found: t.Sequence[Instance], release: str) -> list[str]:

@@ -21,6 +21,7 @@ import threading
 import time
 import typing as t
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
@@ -36,29 +37,29 @@ from ansible_collections.durable.temporal.plugins.module_utils._watch import POL
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SOCKET_SECONDS = 10
-# Processes of one application that PM2 starts at a time.
-CONCURRENT = "8"
-# Arguments: directory of PM2, then a file of what is to be started, or "delete" and names or numbers.
+# How long an instance that is about to start is waited for before it is told to end. Longer than its listen_timeout.
+LAUNCH_SECONDS = 30
+# How many instances PM2 starts at a time: each keeps a processor busy for a second.
+CONCURRENT = str(2 * (os.cpu_count() or 1))
+# Arguments: directory of PM2, and a file of what is to be started.
 # A start of declared processes restarts those that run under the same names. PM2 asks its daemon which these are; when
 # the answer is none, it adds to them.
 PROGRAM = """
-const [directory, verb, ...rest] = process.argv.slice(1);
+const [directory, file] = process.argv.slice(1);
 const pm2 = require(directory);
+delete process.env.PM2_PROGRAMMATIC; // What the processes need not inherit.
+delete process.env.PM2_CONCURRENT_ACTIONS;
 const done = (error) => {
   if (error) console.error('[ERROR] ' + [].concat(error).map((e) => e.message || e).join('; '));
   process.exit(error ? 1 : 0);
 };
 pm2.connect((refused) => {
   if (refused) return done(refused);
-  if (verb === 'delete') {
-    const gone = rest.map((which) => new Promise((next) => pm2.delete(which, next)));
-    return Promise.all(gone).then((errors) => done(errors.find(Boolean)));
-  }
   const ask = pm2.Client.executeRemote;
   pm2.Client.executeRemote = function (method, ...values) {
     return method === 'getMonitorData' ? values.pop()(null, []) : ask.call(this, method, ...values);
   };
-  pm2.start(JSON.parse(require('node:fs').readFileSync(rest[0])), done);
+  pm2.start(JSON.parse(require('node:fs').readFileSync(file)), done);
 });
 """
 
@@ -87,7 +88,7 @@ def listens(pid: int) -> bool:
     return False
 
 
-def ask(path: Path, method: str, *arguments: t.Any) -> list[t.Any]:
+def ask(path: Path, method: str, *arguments: t.Any, timeout_seconds: float = SOCKET_SECONDS) -> list[t.Any]:
     """Call a method of the daemon, as PM2's command does: an AMP message with a call in JSON and the number of the call.
 
     :raises OSError: it cannot be reached.
@@ -96,7 +97,7 @@ def ask(path: Path, method: str, *arguments: t.Any) -> list[t.Any]:
     parts = [b"j:" + json.dumps({"type": "call", "method": method, "args": list(arguments)}).encode(), b"s:0:0"]
     message = bytes([1 << 4 | len(parts)]) + b"".join(struct.pack(">I", len(part)) + part for part in parts)
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(SOCKET_SECONDS)
+        connection.settimeout(timeout_seconds)
         connection.connect(str(path))
         connection.sendall(message)
         with connection.makefile("rb") as stream:
@@ -160,7 +161,7 @@ class Daemon:
     def call(self, verb: str, *arguments: str) -> str:
         """Run a PM2 command as the user, with an environment that processes may inherit.
 
-        ``start`` takes a file and adds what it declares to what runs; ``delete`` ends all that it is given at once.
+        ``start`` takes a file and adds what it declares to what runs.
 
         :raises Pm2Error: PM2 says that it failed. That it does not say so means nothing.
         """
@@ -168,9 +169,9 @@ class Daemon:
         # PM2 writes all variables of the processes, and so their secrets, into its list for the next boot.
         environment = {"HOME": str(self.home.parent), "PM2_HOME": str(self.home), "PM2_DISABLE_VERSION_CHECK": "true"}
         command = [self.pm2, verb, *arguments]
-        if verb in ("start", "delete"):
+        if verb == "start":
             library = Path(self.pm2).resolve().parent.parent
-            command = ["node", "-e", PROGRAM, str(library), verb, *arguments]
+            command = ["node", "-e", PROGRAM, str(library), *arguments]
             environment |= {"PM2_PROGRAMMATIC": "true", "PM2_CONCURRENT_ACTIONS": CONCURRENT}
         try:
             result = run_as(
@@ -192,21 +193,65 @@ class Daemon:
             raise Pm2Error(f"pm2 {' '.join([verb, *arguments])} failed: {said[-600:] or f'code {result.returncode}'}")
         return result.stdout
 
+    def write(self, path: Path, text: str) -> None:
+        """Replace a file that only the user can read, in one step.
+
+        :raises OSError: it cannot be written.
+        """
+        account = Account.find(self.application["user"], self.application["group"] or "")
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            os.fchown(descriptor, account.uid, account.gid)
+            stream.write(text)
+        fresh.replace(path)
+
     def start(self, file: t.Mapping[str, t.Any]) -> None:
         """Start what a part of an ecosystem declares, beside what runs.
 
         :raises Pm2Error: PM2 says that it failed.
         """
         place = Path(self.application["ecosystem"]).with_name("candidate.config.json")
-        account = Account.find(self.application["user"], self.application["group"] or "")
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            with os.fdopen(descriptor, "w") as stream:
-                os.fchown(descriptor, account.uid, account.gid)
-                json.dump(file, stream)
+            self.write(place, json.dumps(file))
             self.call("start", str(place))
+        except OSError as error:
+            raise Pm2Error(f"{place} cannot be written: {error.strerror}") from None
         finally:
             place.unlink(missing_ok=True)
+
+    def end(self, numbers: t.Sequence[str]) -> None:
+        """Let instances end, all at once; returns when they have. PM2's command would take one after the other.
+
+        One that is about to start is waited for: when it ends before it was ready, PM2 takes that for a crash, and starts
+        it again seconds after it was deleted.
+
+        :raises Pm2Error: PM2 says that it failed.
+        """
+
+        def tell(number: str) -> bool:
+            try:
+                which = int(number) if number.isdecimal() else number
+                ask(self.home / "rpc.sock", "deleteProcessId", which, timeout_seconds=self.timeout_seconds)
+            except TimeoutError:
+                raise Pm2Error(f"instance {number} did not end within {self.timeout_seconds:.0f} s") from None
+            except (OSError, ValueError):
+                return False
+            return True
+
+        until = time.monotonic() + LAUNCH_SECONDS
+        left = [i for i in self.listing() if i.number in numbers] if numbers else []
+        while left:
+            settled = [i.number for i in left if i.status != "launching" or time.monotonic() > until]
+            if settled:
+                with ThreadPoolExecutor(len(settled)) as pool:
+                    told = list(pool.map(tell, settled))
+                if untold := [number for number, done in zip(settled, told, strict=True) if not done]:
+                    self.call("delete", *untold)
+            else:
+                time.sleep(POLL_SECONDS)
+            left = [i for i in self.listing() if i.number in numbers and i.number not in settled]
 
     def listing(self) -> list[Instance]:
         """The processes that the daemon knows."""
@@ -257,7 +302,7 @@ class Ending:
 
     def _end(self, numbers: t.Sequence[str]) -> None:
         try:
-            self._daemon.call("delete", *numbers)
+            self._daemon.end(numbers)
         except Pm2Error as error:
             self._error = error
 

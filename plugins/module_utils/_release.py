@@ -39,6 +39,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._run_as import Ac
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PARTIAL = ".partial"
+LOCK = ".lock"
 # Of ``REVISION``, what the dependencies were installed from and with.
 FACTS = ("lock_digest", "node", "python")
 # What an artifact holds at its root, by how its dependencies are installed (see ``_dependencies``).
@@ -174,13 +175,14 @@ def push(history: t.Sequence[str], target: str, back: bool) -> tuple[str, ...]:
 
 
 def superfluous(state: State, keep: int) -> list[str]:
-    """Ids of releases to delete so that ``keep`` stay: oldest first, rejected ones before good ones.
+    """Ids of releases to delete so that ``keep`` stay: rejected ones, then those that were never live, then those that
+    were live the longest time ago, so that rollbacks can walk back. An old build that was live last week is not old.
 
     Never the live one, the one to go back to, or one that a process still runs in, such as a build that drains.
     """
     protected = {state.live, state.previous(), *state.used} - {""}
     rest = [r for r in state.releases if r.id not in protected]
-    rest.sort(key=lambda r: (not r.bad, r.id))
+    rest.sort(key=lambda r: (not r.bad, state.history.index(r.id) if r.id in state.history else -1, r.id))
     surplus = len(rest) - max(0, keep - len(protected))
     return [r.id for r in rest[: max(0, surplus)]]
 
@@ -400,7 +402,7 @@ class Store:
 
     def lock(self, run: Run, take_over: str = "") -> Lock:
         self.root.mkdir(parents=True, exist_ok=True)
-        return Lock(self.root / ".lock", run, take_over)
+        return Lock(self.root / LOCK, run, take_over)
 
     def append(self, **entry: t.Any) -> None:
         """One line into the log: who did what, when."""

@@ -28,6 +28,7 @@ author:
   - The durable.temporal contributors (@durable-temporal)
 extends_documentation_fragment:
   - durable.temporal.attributes
+  - durable.temporal.connection
 options:
   applications:
     description:
@@ -86,6 +87,34 @@ options:
           - Address that must answer 200, as seen from the managed host, before an application counts as running.
           - When the answer is JSON with a C(status), that must be V(healthy).
         type: str
+      namespace:
+        description: Temporal namespace of O(applications[].task_queues).
+        type: str
+      task_queues:
+        description: Task queues that its workers poll, for O(pollers).
+        type: list
+        elements: str
+        default: []
+      poller_identity:
+        description:
+          - Regular expression that the identity of its workers matches. When unset, identities begin with the number of
+            the process, such as V(4711@app1).
+        type: str
+      temporal_address:
+        description: Its Temporal frontend. When it is another than O(address), its pollers are not waited for.
+        type: str
+  ecosystems:
+    description:
+      - Path to content of ecosystem files, which hold secrets. One that differs is written, readable by the user alone.
+      - Those that are not given stay as they are.
+    type: dict
+    default: {}
+  pollers:
+    description:
+      - Whether an application runs only when the server sees a new instance, or a candidate, poll each of its task queues,
+        whatever PM2 says.
+    type: bool
+    default: false
   state:
     description:
       - V(started) runs what is wanted and changes only what differs.
@@ -227,7 +256,8 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
+from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     DEFINITION,
@@ -245,6 +275,8 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     trouble,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Daemon, Ending, listens
+from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, complaint, read
+from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     CANDIDATE,
     POLL_SECONDS,
@@ -268,6 +300,10 @@ APPLICATION: dict[str, t.Any] = {
     "ecosystem": {"type": "path", "required": True},
     "processes": {"type": "list", "elements": "dict", "options": PROCESS},
     "health_url": {"type": "str"},
+    "namespace": {"type": "str"},
+    "task_queues": {"type": "list", "elements": "str", "default": []},
+    "poller_identity": {"type": "str"},
+    "temporal_address": {"type": "str"},
 }
 STATES = ("started", "reloaded", "candidate", "withdrawn", "deleted")
 # A candidate must answer this often in a row: the first answer of a program may be its last.
@@ -293,18 +329,57 @@ def last_lines(paths: t.Iterable[Path], offsets: t.Mapping[Path, int]) -> str:
     return ""
 
 
+class Pollers:
+    """Asks the server whether it sees the workers of an application."""
+
+    def __init__(self, module: TemporalModule, application: t.Mapping[str, t.Any]) -> None:
+        self.module = module
+        self.application = application
+        self._temporal: Temporal | None = None
+        address = application["temporal_address"] or module.params["address"]
+        self._asked = module.params["pollers"] and address == module.params["address"]
+
+    def missing(self, queues: t.Iterable[str], found: t.Iterable[Instance]) -> list[str]:
+        """Sentences about the task queues that no instance polls. Once there are none, the server is not asked again.
+
+        :raises Pm2Error: the server cannot be asked.
+        """
+        own = f"^({'|'.join(str(i.pid) for i in found if i.pid)})@"
+        wanted = {
+            "namespace": self.application["namespace"] or "default",
+            "types": ["workflow", "activity"],
+            "identity_pattern": self.application["poller_identity"] or own,
+            "min_pollers": 1,
+            "newer_than": None,
+        }
+        rows = [{"name": queue, **wanted} for queue in queues] if self._asked else []
+        if not rows:
+            return []
+        try:
+            self._temporal = self._temporal or self.module.connect()
+            sentences = [complaint(queue, row) for queue, row in read(self._temporal, rows) if not row["ready"]]
+        except TemporalError as error:
+            if error.kind not in PASSING:
+                raise Pm2Error(error.message) from None
+            return [error.message]
+        self._asked = bool(sentences)
+        return sentences
+
+
 class Work:
     """One application: compared, brought to the wanted state, watched."""
 
-    def __init__(self, module: AnsibleModule, application: dict[str, t.Any]) -> None:
+    def __init__(self, module: TemporalModule, application: dict[str, t.Any]) -> None:
         self.module = module
         self.application = application
         self.name: str = application["name"]
         self.state: str = module.params["state"]
         wait = module.params["wait_seconds"]
         self.daemon = Daemon(application, module.params["pm2"], timeout_seconds=wait + 300)
+        self.declared = declare(module, self.daemon)
         self.wanted: list[dict[str, t.Any]] = [] if self.state == "deleted" else self._wanted()
         self.release = self._release()
+        self.pollers = Pollers(module, application)
         self.found: list[Instance] = []
         self.plan = Plan()
         self.actions = Actions({}, ())
@@ -406,14 +481,15 @@ class Work:
         missing = self.actions.start
         alone = [i.number for i in self.found if i.number in self.actions.end and i.name in missing and listens(i.pid)]
         if alone:
-            self.daemon.call("delete", *alone)
+            self.daemon.end(alone)
         if missing:
-            self.daemon.start(additional(json.loads(Path(self.application["ecosystem"]).read_text()), missing))
+            ecosystem = json.loads(Path(self.application["ecosystem"]).read_text())
             try:
+                self.daemon.start(additional(ecosystem, missing, self._staying()))
                 self._watch(0)
             except Pm2Error:
                 if new := [i.number for i in self.daemon.listing() if i.number not in before]:
-                    self.daemon.call("delete", *new)
+                    self.daemon.end(new)
                 raise
         ending = Ending(self.daemon, [number for number in self.actions.end if number not in alone])
         self._watch(self.module.params["stable_seconds"], ending)
@@ -439,9 +515,12 @@ class Work:
                 stable_since, pids = now, {i.pid for i in staying}
             if not wrong and (ended or ending is None) and now - stable_since >= stable_seconds:
                 healthy, answer = health(url) if url else (True, "")
-                if healthy:
+                if not healthy:
+                    wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
+                elif not (
+                    wrong := self.pollers.missing(self.application["task_queues"] if self.wanted else (), staying)
+                ):
                     break
-                wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
             crashes = restarted(baseline, staying)
             lost = (
                 any(i.status == "errored" for i in staying)
@@ -465,19 +544,41 @@ def healthy_row(application: str, url: str, answer: str) -> dict[str, str]:
     return {**row, "message": ""}
 
 
+def declare(module: TemporalModule, daemon: Daemon) -> bool:
+    """Write the ecosystem when another one is given. Returns whether it differed."""
+    path = Path(daemon.application["ecosystem"])
+    given = module.params["ecosystems"].get(str(path))
+    if given is None or module.params["state"] in ("withdrawn", "deleted"):
+        return False
+    text = f"{given.rstrip()}\n"
+    with contextlib.suppress(OSError):
+        if path.read_text() == text:
+            return False
+    if not module.check_mode:
+        try:
+            daemon.write(path, text)
+        except OSError as error:
+            raise Pm2Error(
+                f"{path} cannot be written: {error.strerror}. Run site.yml first; it makes its directory."
+            ) from None
+    return True
+
+
 class Candidate:
     """A release of one application, tried beside the live one."""
 
-    def __init__(self, module: AnsibleModule, application: dict[str, t.Any]) -> None:
+    def __init__(self, module: TemporalModule, application: dict[str, t.Any]) -> None:
         self.module = module
         self.application = application
         self.name: str = application["name"]
         self.wait: int = module.params["wait_seconds"]
         self.daemon = Daemon(application, module.params["pm2"], timeout_seconds=self.wait + 300)
+        self.declared = declare(module, self.daemon)
         self.live = Path(application["current"])
         self.release = str(
             module.params["live"].get(self.name) or (self.live.resolve().name if self.live.is_dir() else "")
         )
+        self.pollers = Pollers(module, application)
         self.found: list[Instance] = []
         self.queues: list[str] = []
 
@@ -503,8 +604,7 @@ class Candidate:
                 self._delete(self.daemon.listing())
 
     def _delete(self, found: t.Iterable[Instance]) -> None:
-        if names := sorted({i.name for i in found if i.name.endswith(CANDIDATE)}):
-            self.daemon.call("delete", *names)
+        self.daemon.end([i.number for i in found if i.name.endswith(CANDIDATE)])
 
     def _differs(self, found: t.Sequence[Instance]) -> bool:
         """Whether another program or another declaration would run than now; a mere number of instances is no news."""
@@ -531,6 +631,9 @@ class Candidate:
         declared = next((e["env"]["PORT"] for e in ecosystem["apps"] if "PORT" in e["env"]), "")
         logs = {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in file["apps"]}
         offsets = sizes(logs)
+        self.queues = sorted(
+            {e["env"]["TEMPORAL_TASK_QUEUE"] for e in file["apps"] if "TEMPORAL_TASK_QUEUE" in e["env"]}
+        )
         try:
             self.daemon.start(file)
             self._watch(file, on_port(self.application["health_url"] or "", declared, port))
@@ -539,9 +642,6 @@ class Candidate:
             raise Pm2Error(
                 f"release {self.release} was tried beside the live one and refused: {error}.{said}"
             ) from None
-        self.queues = sorted(
-            {e["env"]["TEMPORAL_TASK_QUEUE"] for e in file["apps"] if "TEMPORAL_TASK_QUEUE" in e["env"]}
-        )
 
     def _silent(self) -> list[str]:
         """Candidates that do not run."""
@@ -564,6 +664,7 @@ class Candidate:
                 answers = answers + 1 if healthy else 0
                 if answers < HEALTHY_ANSWERS:
                     wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
+            wrong = wrong or self.pollers.missing(self.queues if self.application["task_queues"] else (), self.found)
             settled = time.monotonic() - stable_since >= self.module.params["stable_seconds"]
             if not wrong and settled:
                 return
@@ -582,7 +683,7 @@ class Candidate:
 
 
 def touched(works: t.Sequence[Work]) -> bool:
-    return any(work.plan or work.forced for work in works)
+    return any(work.plan or work.forced or work.declared for work in works)
 
 
 def result(works: t.Sequence[Work]) -> dict[str, t.Any]:
@@ -606,7 +707,7 @@ def result(works: t.Sequence[Work]) -> dict[str, t.Any]:
 
 
 @contextlib.contextmanager
-def reported(module: AnsibleModule, application: str, works: t.Sequence[Work] = ()) -> t.Iterator[None]:
+def reported(module: TemporalModule, application: str, works: t.Sequence[Work] = ()) -> t.Iterator[None]:
     """Turn what went wrong into the message of the module, with the application that it is about."""
     try:
         yield
@@ -616,10 +717,10 @@ def reported(module: AnsibleModule, application: str, works: t.Sequence[Work] = 
         text = f"{error.args[0]}. Run site.yml first; it makes the users of the applications."
     else:
         return
-    module.fail_json(msg=f"{socket.gethostname()}: {application}: {text}", changed=touched(works))
+    module.fail(f"{socket.gethostname()}: {application}: {text}", changed=touched(works))
 
 
-def attempt(module: AnsibleModule) -> None:
+def attempt(module: TemporalModule) -> None:
     """Try what would be started, or take away what was tried."""
     candidates: list[Candidate] = []
     for application in module.params["applications"]:
@@ -629,22 +730,26 @@ def attempt(module: AnsibleModule) -> None:
                 candidates[-1].run()
             else:
                 candidates[-1].withdraw()
-    module.exit_json(changed=False, candidates=[c.row() for c in candidates if c.found])
+    changed = any(candidate.declared for candidate in candidates)
+    module.exit(changed=changed, candidates=[c.row() for c in candidates if c.found])
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = TemporalModule(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
             "state": {"type": "str", "choices": list(STATES), "default": "started"},
             "live": {"type": "dict", "default": {}},
+            "ecosystems": {"type": "dict", "default": {}, "no_log": True},
             "wait_seconds": {"type": "int", "default": 60},
             "stable_seconds": {"type": "int", "default": 3},
             "restarts_allowed": {"type": "int", "default": 1},
+            "pollers": {"type": "bool", "default": False},
             "pm2": {"type": "path", "default": "/opt/pm2/bin/pm2"},
-        },
-        supports_check_mode=True,
+        }
     )
+    if module.params["pollers"] and not module.check_mode:
+        module.has_sdk()
     if module.params["state"] in ("candidate", "withdrawn"):
         attempt(module)
         return
@@ -653,7 +758,7 @@ def main() -> None:
         with reported(module, application["name"], works):
             works.append(Work(module, application))
             works[-1].run()
-    module.exit_json(**result(works))
+    module.exit(**result(works))
 
 
 if __name__ == "__main__":

@@ -95,6 +95,12 @@ options:
         that machine takes the lock over; so does any other 15 minutes after the last step.
     type: bool
     default: false
+  lazy_lock:
+    description:
+      - With O(keep_lock), take no lock when there is nothing to do - the releases are live already, and no other run holds
+        a lock or has left one. RV(needed) tells.
+    type: bool
+    default: false
   take_over:
     description: Take over a lock that a run elsewhere has left. Only when that run is known to be gone.
     type: bool
@@ -175,6 +181,10 @@ applications:
       description: All kept releases, oldest first.
       type: list
       elements: str
+needed:
+  description: Whether a release has to be installed or made live, or a lock was met, so that a run has work to do or to finish.
+  returned: always
+  type: bool
 live:
   description: Application to live release.
   returned: always
@@ -219,6 +229,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._lock import ANY,
 from ansible_collections.durable.temporal.plugins.module_utils._plan import compare
 from ansible_collections.durable.temporal.plugins.module_utils._release import (
     ID,
+    LOCK,
     NEEDED,
     Dependencies,
     Release,
@@ -419,6 +430,9 @@ class Work:
         :raises HeldError: another run is at work.
         """
         keep = self.module.params["keep_lock"] and not self.module.check_mode
+        if keep and self.module.params["lazy_lock"]:
+            self._look()
+            keep = self.needed()
         if keep:
             self._lock()
         self._look()
@@ -436,6 +450,16 @@ class Work:
             self._look()
         for step in self.steps:
             self._act(step)
+
+    def needed(self) -> bool:
+        """Whether something is to be installed or made live, or a run is at work or was interrupted."""
+        return any(
+            step.changed
+            or step.missing
+            or step.release not in ("", step.before.live)
+            or (step.store.root / LOCK).exists()
+            for step in self.steps
+        )
 
     def _on(self, wanted: t.Mapping[str, t.Any]) -> None:
         self.name, self.root = wanted["name"], Path(wanted["root"])
@@ -511,6 +535,7 @@ def main() -> None:
             "reason": {"type": "str", "default": ""},
             "npm": {"type": "str", "default": "npm"},
             "keep_lock": {"type": "bool", "default": False},
+            "lazy_lock": {"type": "bool", "default": False},
             "take_over": {"type": "bool", "default": False},
             "run": {"type": "dict"},
         },
@@ -534,13 +559,14 @@ def main() -> None:
     except OSError as error:
         failure = {"msg": f"{host}: {work.name}: {ReleaseError.unwritable(work.root, error)}"}
     finally:
+        needed = not failure and work.needed()
         work.unlock()
     if failure:
         module.fail_json(**failure, **result([s for s in work.steps if s.done], work.reason))
     for lock in work.locks:
         for warning in lock.warnings:
             module.warn(warning)
-    module.exit_json(**result(work.steps, module.params["reason"]))
+    module.exit_json(needed=needed, **result(work.steps, module.params["reason"]))
 
 
 def result(steps: list[Step], reason: str) -> dict[str, t.Any]:

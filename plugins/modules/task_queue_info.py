@@ -143,16 +143,13 @@ waited_seconds:
 import re
 import time
 import typing as t
-from datetime import datetime, timezone
 
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
+from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, Row, complaint, read
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 
 POLL_SECONDS = 0.5
-# What may pass by itself while a server or a namespace comes up.
-PASSING = ("unreachable", "not_temporal", "namespace_not_found", "deadline", "limit")
-
 TASK_QUEUE: dict[str, dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
@@ -166,8 +163,6 @@ TASK_QUEUE: dict[str, dict[str, t.Any]] = {
     "min_pollers": {"type": "int", "default": 1},
     "newer_than": {"type": "float"},
 }
-
-Row = dict[str, t.Any]
 
 
 def problems(queues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
@@ -184,60 +179,6 @@ def problems(queues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
         if queue["min_pollers"] < 0:
             found.append(f"task queue {queue['name']}: min_pollers is {queue['min_pollers']}: expected 0 or more.")
     return found
-
-
-def row_for(queue: t.Mapping[str, t.Any], kind: str, pollers: t.Sequence[Row], now: float) -> Row:
-    """Judge one task queue and type.
-
-    :param pollers: as the server lists them: ``identity``, ``last_access`` and more.
-    :param now: seconds since the epoch.
-    """
-    pattern, since = queue["identity_pattern"] or "", queue["newer_than"] or 0
-    rows = [
-        {
-            **poller,
-            "age_seconds": round(max(0.0, now - poller["last_access"]), 1),
-            "counts": bool(re.search(pattern, poller["identity"])) and poller["last_access"] >= since,
-        }
-        for poller in pollers
-    ]
-    counted = sum(row["counts"] for row in rows)
-    return {
-        "name": queue["name"],
-        "namespace": queue["namespace"],
-        "type": kind,
-        "ready": counted >= queue["min_pollers"],
-        "counted": counted,
-        "expected": queue["min_pollers"],
-        "pollers": rows,
-    }
-
-
-def complaint(queue: t.Mapping[str, t.Any], row: Row) -> str:
-    """The sentence about a queue that is not ready."""
-    conditions = []
-    if queue["identity_pattern"]:
-        conditions.append(f"whose identity matches '{queue['identity_pattern']}'")
-    if queue["newer_than"]:
-        moment = datetime.fromtimestamp(queue["newer_than"], tz=timezone.utc)
-        conditions.append(f"that polled since {moment:%H:%M:%S} UTC")
-    listed = ", ".join(
-        f"{poller['identity']} ({poller['age_seconds']:.0f} s ago{'' if poller['counts'] else ', does not count'})"
-        for poller in row["pollers"]
-    )
-    expected = f"{row['expected']} or more{' ' if conditions else ''}{' and '.join(conditions)}"
-    return (
-        f"Task queue {row['name']} ({row['type']}) in namespace {row['namespace']}: found {row['counted']} pollers, "
-        f"expected {expected}. The server lists {listed or 'none'}."
-    )
-
-
-def read(temporal: Temporal, queues: t.Sequence[t.Mapping[str, t.Any]]) -> list[tuple[t.Mapping[str, t.Any], Row]]:
-    """Read and judge all task queues; each row comes with the item of the option that it answers."""
-    wanted = [(queue, kind) for queue in queues for kind in queue["types"]]
-    listed = temporal.pollers([(queue["namespace"], queue["name"], kind) for queue, kind in wanted])
-    now = time.time()
-    return [(queue, row_for(queue, kind, pollers, now)) for (queue, kind), pollers in zip(wanted, listed, strict=True)]
 
 
 def main() -> None:

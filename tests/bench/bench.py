@@ -22,9 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "flows"))
 
 from play import Run, environment, play  # noqa: E402
+from releases import PACKAGE, deploy_with, variant  # noqa: E402
 
 # The bars of the design, in seconds and tasks on the reference machine (2 cores).
-BARS = {"first order": 90.0, "site, no change": 12.0, "100 namespaces, no change": 2.0}
+BARS = {
+    "first order": 90.0,
+    "site, no change": 12.0,
+    "deploy, dependencies installed": 15.0,
+    "rollback": 6.0,
+    "100 namespaces, no change": 2.0,
+}
 
 REFERENCE = [
     {
@@ -75,6 +82,17 @@ def checked(run: Run, name: str) -> Run:
     return run
 
 
+def releases(inventory: Path, folder: Path, repeat: int) -> dict[str, list[Run]]:
+    """Deployments of new releases whose dependencies the host has, each with its way back; the packaged one is live after."""
+    runs: dict[str, list[Run]] = {"deploy, dependencies installed": [], "rollback": []}
+    checked(deploy_with(inventory, artifact=str(PACKAGE)), "deploy")
+    for number in range(repeat):
+        artifact = variant(folder / f"bench-{number}.tar.gz", f"bench {number} {time.time()}")
+        runs["deploy, dependencies installed"].append(checked(deploy_with(inventory, artifact=str(artifact)), "deploy"))
+        runs["rollback"].append(checked(play("rollback", inventory), "rollback"))
+    return runs
+
+
 def row(name: str, seconds: list[float], **more: Any) -> dict[str, Any]:
     return {
         "name": name,
@@ -114,6 +132,8 @@ def main() -> None:
                     changed=len(runs[0].changed),
                 )
             )
+        for name_of, runs in releases(inventory, folder, arguments.repeat).items():
+            rows.append(row(name_of, [r.seconds for r in runs], tasks=runs[0].executed, changed=len(runs[0].changed)))
         written_play(NAMESPACES, inventory, folder, "namespaces")
         # What the play costs without the module, so that the figure is the module's.
         empty = [{**NAMESPACES[0], "tasks": []}]

@@ -130,7 +130,8 @@ def test_of_two_deployments_at_once_one_is_told_who_is_first(
 def test_a_deployment_cut_off_anywhere_is_finished_by_the_next(
     inventory: Path, outputs: dict[str, str], host: Host, orders: Orders, tmp_path: Path
 ) -> None:
-    names = [task.name for task in deploy_with(inventory, "--check").tasks]
+    counted = str(variant(tmp_path / "counted.tar.gz", "counted"))
+    names = [task.name for task in deploy_with(inventory, "--check", artifact=counted).tasks]
     with Load(outputs["api_url"], rate=20, mix="mixed") as load:
         for number in range(10):
             artifact = str(variant(tmp_path / f"cut-{number}.tar.gz", f"cut {number}"))

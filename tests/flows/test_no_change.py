@@ -10,7 +10,7 @@ from play import play
 
 # Tasks that run on the VM when nothing changes. A higher number needs a reason: each costs a quarter of a second.
 SITE_TASKS = 29
-DEPLOY_TASKS = 11
+DEPLOY_TASKS = 4
 
 RUNNING_SINCE = (
     "docker inspect -f '{{.Name}} {{.State.StartedAt}} {{.RestartCount}}' $(docker ps -q) | sort;"

@@ -1037,6 +1037,47 @@ DEPLOYING = [
     ),
 ]
 
+PM2 = _guards(
+    "processes under PM2",
+    "modules/pm2.py",
+    "modules/test_pm2.py",
+    (
+        "another live release than expected",
+        "Work._release",
+        "expected and live != expected",
+        "False",
+        "test_another_live_release_than_expected_is_refused",
+    ),
+    (
+        "nothing is left of what failed",
+        "Work._replace",
+        "self.daemon.end(new)",
+        "None",
+        "test_a_crashing_release_fails_although_pm2_is_content_and_leaves_the_old_one",
+    ),
+    (
+        "what listens itself",
+        "Work._replace",
+        "listens(i.pid)",
+        "False",
+        "test_what_listens_itself_ends_before_its_successor_starts",
+    ),
+    (
+        "instances that nobody polls with",
+        "Work._watch",
+        "self.pollers.missing(self.application['task_queues'] if self.wanted else (), staying)",
+        "[]",
+        "test_new_instances_take_over_only_when_the_server_sees_them_poll",
+    ),
+    (
+        "a candidate that does not poll",
+        "Candidate._watch",
+        "self.pollers.missing(self.queues if self.application['task_queues'] else (), self.found)",
+        "[]",
+        "test_a_candidate_must_be_seen_polling_its_own_queue",
+    ),
+)
+
 SYSTEMD = _guards(
     "instances of systemd",
     "modules/systemd_worker.py",
@@ -1769,6 +1810,7 @@ GUARDS = [
     *LOCKS,
     *REPLAY,
     *DEPLOYING,
+    *PM2,
     *SYSTEMD,
     *NAMESPACES,
     *WORKER_DEPLOYMENTS,

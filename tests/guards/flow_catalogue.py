@@ -118,7 +118,11 @@ FLOW_GUARDS: list[FlowGuard] = [
     _bad_day(
         "test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself",
         "running the release that is live again",
-        ("roles/app_release/tasks/back.yml", "when: __app_release_back.switched | length > 0", "when: false"),
+        (
+            "roles/app_release/tasks/back.yml",
+            """when: "'pm2' in __app_release_runtimes and __app_release_back.switched | length > 0\"""",
+            "when: false",
+        ),
     ),
     _bad_day(
         "test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself",

@@ -78,6 +78,51 @@ def test_what_is_not_understood_is_left_to_the_command(
         ask(tmp_path / "no-rpc.sock", "getMonitorData")
 
 
+class Rpc:
+    """A daemon's socket in memory. ``launching`` instances are about to start for so many listings."""
+
+    def __init__(self, running: t.Iterable[int], launching: dict[int, int] | None = None, deaf: bool = False) -> None:
+        self.running = set(running)
+        self.launching = launching or {}
+        self.deaf = deaf
+        self.told: list[tuple[int, int]] = []
+
+    def ask(self, _path: Path, method: str, *arguments: t.Any, timeout_seconds: float = 1) -> list[t.Any]:
+        if method == "getMonitorData":
+            self.launching = {number: left - 1 for number, left in self.launching.items() if left}
+            status = {number: "launching" if number in self.launching else "waiting restart" for number in self.running}
+            return [[{**ROW, "pm_id": n, "pm2_env": {"status": status[n]}} for n in sorted(self.running)]]
+        (number,) = arguments
+        if self.deaf:
+            raise ValueError("unknown id")
+        self.told.append((number, self.launching.get(number, 0)))
+        self.running.discard(number)
+        return [{}]
+
+
+def test_an_instance_that_is_about_to_start_is_not_told_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rpc = Rpc([3, 4, 5], launching={5: 4})
+    monkeypatch.setattr(_pm2_daemon, "ask", rpc.ask)
+    daemon(tmp_path).end([])
+    daemon(tmp_path).end(["9"])
+    assert rpc.told == []
+    daemon(tmp_path).end(["4", "5"])
+    assert rpc.told == [(4, 0), (5, 0)]
+    assert rpc.running == {3}
+    monkeypatch.setattr(_pm2_daemon, "LAUNCH_SECONDS", 0)
+    rpc.launching = {3: 10**9}
+    daemon(tmp_path).end(["3"])
+    assert rpc.running == set()
+
+
+def test_what_cannot_be_told_is_left_to_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, ...]] = []
+    monkeypatch.setattr(_pm2_daemon, "ask", Rpc([6, 7], deaf=True).ask)
+    monkeypatch.setattr(Daemon, "call", lambda _self, *arguments: called.append(arguments))
+    daemon(tmp_path).end(["6", "7"])
+    assert called == [("delete", "6", "7")]
+
+
 def test_a_process_that_listens_is_known() -> None:
     assert not listens(os.getpid())
     with socket.socket() as server:
@@ -91,15 +136,15 @@ def test_a_process_that_listens_is_known() -> None:
 def test_what_ends_in_the_background_reports_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
-    def call(_self: Daemon, *arguments: str) -> str:
+    def end(_self: Daemon, numbers: t.Sequence[str]) -> None:
         go.wait(5)
-        raise Pm2Error(" ".join(arguments))
+        raise Pm2Error(f"cannot end {' '.join(numbers)}")
 
-    monkeypatch.setattr(_pm2_daemon.Daemon, "call", call)
+    monkeypatch.setattr(_pm2_daemon.Daemon, "end", end)
     assert Ending(daemon(tmp_path), ()).done
     ending = Ending(daemon(tmp_path), ("3", "4"))
     assert not ending.done
     go.set()
     ending._thread.join()
-    with pytest.raises(Pm2Error, match="delete 3 4"):
+    with pytest.raises(Pm2Error, match="cannot end 3 4"):
         _ = ending.done

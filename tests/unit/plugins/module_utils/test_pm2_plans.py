@@ -131,13 +131,14 @@ def test_a_listing_tells_the_real_release_and_leaves_out_modules() -> None:
                 "restart_time": 2,
                 "pm_uptime": 5,
                 "DURABLE_DEFINITION": "x",
+                "NODE_APP_INSTANCE": 1,
             },
         },
         {"name": "worker", "pid": 0, "pm_id": 4, "pm2_env": {"status": "errored"}},
         {"name": "pm2-logrotate", "pid": 9, "pm_id": 5, "pm2_env": {"pmx_module": True}},
     ]
     api, worker = instances(parse(json.dumps(listing)), lambda pid: f"r{pid}")
-    assert (api.number, api.release, api.restarts, api.definition) == ("3", "r7", 2, "x")
+    assert (api.number, api.release, api.restarts, api.definition, api.index) == ("3", "r7", 2, "x", "1")
     assert (worker.status, worker.release, worker.definition) == ("errored", "", "")
 
 
@@ -194,10 +195,15 @@ def test_force_replaces_what_does_not_differ() -> None:
     assert (told.start, told.end) == ({"worker": 3}, ("0", "1"))
 
 
-def test_the_started_part_of_an_ecosystem() -> None:
+def test_each_started_instance_has_an_entry_and_the_lowest_free_number() -> None:
     file = {"apps": list(entries().values())}
-    (entry,) = additional(file, {"api": 1})["apps"]
-    assert (entry["name"], entry["instances"], entry["env"]) == ("api", 1, entries()["api"]["env"])
+    first, second = additional(file, {"api": 2}, [])["apps"]
+    assert (first["name"], first["instances"]) == ("api", 1)
+    assert [e["env"].pop("NODE_APP_INSTANCE") for e in (first, second)] == ["0", "1"]
+    assert first["env"] == second["env"] == entries()["api"]["env"]
+    stays = running(wanted()[1], 7, index="0")
+    (other,) = additional(file, {"api": 1}, [stays])["apps"]
+    assert other["env"]["NODE_APP_INSTANCE"] == "1"
 
 
 STATUS = st.sampled_from(["online", "online", "errored", "stopped", "waiting restart"])

@@ -128,6 +128,7 @@ def test_history_comes_from_the_log_and_ends_with_what_is_live() -> None:
         ("abcdef", "f", "abcdef", "d", 5, "d"),
         ("abcdef", "a", "efa", "", 2, "bcde"),
         ("abcd", "d", "ad", "", 2, "bc"),
+        ("abcdefg", "g", "bcdafg", "", 5, "eb"),
     ],
 )
 def test_superfluous(ids: str, live: str, history: str, bad: str, keep: int, gone: str) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import stat
 import typing as t
 from pathlib import Path
 from unittest import mock
@@ -17,8 +18,11 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.durable.temporal.plugins.filter.applications import applications
 from ansible_collections.durable.temporal.plugins.filter.pm2_ecosystem import pm2_ecosystem
 from ansible_collections.durable.temporal.plugins.module_utils import _pm2_daemon
+from ansible_collections.durable.temporal.plugins.module_utils._errors import Kind
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account
+from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.modules import pm2
+from ansible_collections.durable.temporal.tests.unit.plugins.modules.fake_temporal import FakeTemporal
 
 Json = dict[str, t.Any]
 CANARY = "canary-value"
@@ -116,7 +120,14 @@ def switch(fake: FakePm2, release: str) -> None:
     (fake.root / "current").symlink_to(f"releases/{release}")
 
 
-def run(fake: FakePm2, check: bool = False, state: str = "started", live: Json | None = None, **fields: t.Any) -> Json:
+def run(
+    fake: FakePm2,
+    check: bool = False,
+    state: str = "started",
+    live: Json | None = None,
+    options: Json | None = None,
+    **fields: t.Any,
+) -> Json:
     processes = [
         {"name": "worker", "script": "w.js", "instances": 2},
         {"name": "api", "script": "a.js", "exec_mode": "cluster"},
@@ -138,23 +149,24 @@ def run(fake: FakePm2, check: bool = False, state: str = "started", live: Json |
         path.write_text(json.dumps(ecosystem))
     (view,) = applications([declared], "pm2")
     application = {**view, "ecosystem": str(path), "pm2_home": str(fake.root)}
-    options = {
+    given = {
         "applications": [application],
         "state": state,
         "live": live or {},
         "wait_seconds": 1,
         "stable_seconds": 0,
+        **(options or {}),
     }
     fake.calls.clear()
     out = io.StringIO()
     with (
-        patch_module_args({**options, "_ansible_check_mode": check}),
+        patch_module_args({**given, "_ansible_check_mode": check}),
         contextlib.redirect_stdout(out),
         mock.patch.object(basic.AnsibleModule, "log"),
         pytest.raises(SystemExit),
     ):
         pm2.main()
-    assert CANARY not in out.getvalue().replace(json.dumps(options), "")
+    assert CANARY not in out.getvalue().replace(json.dumps(given), "")
     return t.cast("Json", json.loads(out.getvalue()))
 
 
@@ -206,6 +218,22 @@ def test_what_listens_itself_ends_before_its_successor_starts(fake: FakePm2) -> 
     switch(fake, "r2")
     assert run(fake)["changed"]
     assert fake.calls == ["delete worker@r1 worker@r1", "start", "delete api@r1"]
+
+
+def test_what_pm2_could_start_only_in_part_is_taken_away(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(fake)
+    before = list(fake.rows)
+    switch(fake, "r2")
+
+    def call(daemon: pm2.Daemon, *arguments: str) -> str:
+        fake.call(daemon, *arguments)
+        if arguments[0] == "start":
+            raise pm2.Pm2Error("pm2 start failed: no such script")
+        return json.dumps(fake.rows)
+
+    monkeypatch.setattr(pm2.Daemon, "call", call)
+    assert "no such script" in run(fake)["msg"]
+    assert fake.rows == before
 
 
 def test_what_cannot_be_ended_is_said(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +300,72 @@ def test_reloaded_replaces_what_does_not_differ(fake: FakePm2) -> None:
     assert run(fake, state="reloaded")["changed"]
     assert fake.calls == ["start", "delete worker@r1 worker@r1 api@r1"]
     assert not before & {r["pid"] for r in fake.rows}
+
+
+def test_an_ecosystem_that_is_given_is_written_and_compared(fake: FakePm2) -> None:
+    run(fake)
+    path = fake.root / "ecosystem.json"
+    same = {str(path): json.dumps(json.loads(path.read_text()), indent=2)}
+    written = run(fake, options={"ecosystems": same})
+    assert written["changed"]
+    assert fake.calls == []
+    assert path.read_text() == same[str(path)] + "\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    # `run` writes it anew, in its own form.
+    assert run(fake, check=True, options={"ecosystems": {str(path): "{}"}})["changed"]
+    assert path.read_text() != "{}\n"
+    assert not run(fake, check=True, options={"ecosystems": {str(path): path.read_text()}})["changed"]
+    assert not run(fake, options={"ecosystems": {"/etc/another": "{}"}})["changed"]
+
+
+# --- Pollers
+
+
+@pytest.fixture
+def temporal(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> FakeTemporal:
+    """A server that lists nobody."""
+    made = FakeTemporal()
+    monkeypatch.setattr(TemporalModule, "connect", lambda _self, **_options: made)
+    monkeypatch.setattr(TemporalModule, "has_sdk", lambda _self: True)
+    return made
+
+
+def polling(fake: FakePm2, temporal: FakeTemporal, queue: str) -> None:
+    """From now on the server lists every process that runs."""
+    rows = [{"identity": f"{pid}@host", "last_access": 1.0} for pid in range(100, 200)]
+    temporal.listed |= {("default", queue, kind): rows for kind in ("workflow", "activity")}
+
+
+def test_new_instances_take_over_only_when_the_server_sees_them_poll(fake: FakePm2, temporal: FakeTemporal) -> None:
+    pollers = {"options": {"pollers": True}, "task_queues": ["orders"]}
+    run(fake, task_queues=["orders"])
+    before = list(fake.rows)
+    assert temporal.calls == []
+    switch(fake, "r2")
+    refused = run(fake, **pollers)
+    assert "Task queue orders (workflow) in namespace default: found 0 pollers" in refused["msg"]
+    assert fake.rows == before
+    polling(fake, temporal, "orders")
+    assert run(fake, **pollers)["changed"]
+    assert {r["release"] for r in fake.rows} == {"r2"}
+
+
+def test_a_candidate_must_be_seen_polling_its_own_queue(fake: FakePm2, temporal: FakeTemporal) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    polling(fake, temporal, "orders")
+    refused = candidate(fake, options={"pollers": True})
+    assert "Task queue orders-candidate-r2 (workflow)" in refused["msg"]
+    polling(fake, temporal, "orders-candidate-r2")
+    assert candidate(fake, options={"pollers": True})["candidates"]
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "permission_denied"])
+def test_a_server_that_cannot_be_asked(fake: FakePm2, temporal: FakeTemporal, kind: Kind) -> None:
+    temporal.failing["pollers"] = kind
+    result = run(fake, options={"pollers": True}, task_queues=["orders"])
+    assert "cannot pollers" in result["msg"]
+    elsewhere = run(fake, options={"pollers": True}, task_queues=["orders"], temporal_address="cloud:7233")
+    assert elsewhere["changed"]
 
 
 # --- Candidates
@@ -345,9 +439,9 @@ def test_candidates_of_an_interrupted_run_are_taken_away(fake: FakePm2) -> None:
     run(fake, task_queues=["orders"], port=3000)
     candidate(fake)
     assert not candidate(fake, state="withdrawn")["changed"]
-    assert fake.calls == ["delete api-candidate worker-candidate"]
+    assert fake.calls == ["delete worker-candidate@r2 api-candidate@r2"]
     candidate(fake)
     candidate(fake)
-    assert fake.calls == ["delete api-candidate worker-candidate", "start"]
+    assert fake.calls == ["delete worker-candidate@r2 api-candidate@r2", "start"]
     candidate(fake, check=True)
     assert fake.calls == []

@@ -242,6 +242,28 @@ def test_a_run_that_changed_nothing_leaves_no_trace(host: Path) -> None:
     assert not (host / "app/.lock").exists()
 
 
+def test_a_run_without_anything_to_do_takes_no_lock_unless_it_meets_one(host: Path) -> None:
+    lazy = {"run": ANNA, "keep_lock": True, "lazy_lock": True}
+    first = run(host, state="present", options=lazy, artifact=artifact(host, "one"))
+    assert first["needed"]
+    assert (host / "app/.lock").exists()
+    # The same run, called again with what it has installed: it still has to make it live.
+    assert run(host, state="present", options=lazy, artifact=artifact(host, "one"))["needed"]
+    run(host, options=lazy, artifact=artifact(host, "one"))
+    run(host, state="settled", options=lazy)
+
+    again = run(host, state="present", options=lazy, artifact=artifact(host, "one"))
+    assert not again["needed"]
+    assert not (host / "app/.lock").exists()
+    assert run(host, "present", check=True, options=lazy, artifact=artifact(host, "two"))["needed"]
+
+    run(host, state="present", options={"run": ANNA, "keep_lock": True}, artifact=artifact(host, "one"))
+    ben = {"run": BEN, "keep_lock": True, "lazy_lock": True}
+    assert "is held by" in run(host, state="present", options=ben, artifact=artifact(host, "one"))["msg"]
+    finishing = {**ben, "run": {**BEN, "take_over": ANNA["id"]}}
+    assert run(host, state="present", options=finishing, artifact=artifact(host, "one"))["needed"]
+
+
 def test_the_lock_of_a_run_that_is_known_to_be_gone_is_taken_over(host: Path) -> None:
     run(host, state="present", options={"run": ANNA, "keep_lock": True}, artifact=artifact(host, "one"))
     ben = {"run": {**BEN, "take_over": ANNA["id"]}, "keep_lock": True}

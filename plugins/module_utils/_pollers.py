@@ -1,0 +1,76 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the server sees workers poll task queues.
+
+Private to this collection. A task queue is wanted as the module task_queue_info takes it: ``name``, ``namespace``,
+``types``, ``identity_pattern``, ``min_pollers`` and ``newer_than``.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+from datetime import datetime, timezone
+
+from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
+
+# What may pass by itself while a server or a namespace comes up.
+PASSING = ("unreachable", "not_temporal", "namespace_not_found", "deadline", "limit")
+
+Row = dict[str, t.Any]
+
+
+def row_for(queue: t.Mapping[str, t.Any], kind: str, pollers: t.Sequence[Row], now: float) -> Row:
+    """Judge one task queue and type.
+
+    :param pollers: as the server lists them: ``identity``, ``last_access`` and more.
+    :param now: seconds since the epoch.
+    """
+    pattern, since = queue["identity_pattern"] or "", queue["newer_than"] or 0
+    rows = [
+        {
+            **poller,
+            "age_seconds": round(max(0.0, now - poller["last_access"]), 1),
+            "counts": bool(re.search(pattern, poller["identity"])) and poller["last_access"] >= since,
+        }
+        for poller in pollers
+    ]
+    counted = sum(row["counts"] for row in rows)
+    return {
+        "name": queue["name"],
+        "namespace": queue["namespace"],
+        "type": kind,
+        "ready": counted >= queue["min_pollers"],
+        "counted": counted,
+        "expected": queue["min_pollers"],
+        "pollers": rows,
+    }
+
+
+def complaint(queue: t.Mapping[str, t.Any], row: Row) -> str:
+    """The sentence about a queue that is not ready."""
+    conditions = []
+    if queue["identity_pattern"]:
+        conditions.append(f"whose identity matches '{queue['identity_pattern']}'")
+    if queue["newer_than"]:
+        moment = datetime.fromtimestamp(queue["newer_than"], tz=timezone.utc)
+        conditions.append(f"that polled since {moment:%H:%M:%S} UTC")
+    listed = ", ".join(
+        f"{poller['identity']} ({poller['age_seconds']:.0f} s ago{'' if poller['counts'] else ', does not count'})"
+        for poller in row["pollers"]
+    )
+    expected = f"{row['expected']} or more{' ' if conditions else ''}{' and '.join(conditions)}"
+    return (
+        f"Task queue {row['name']} ({row['type']}) in namespace {row['namespace']}: found {row['counted']} pollers, "
+        f"expected {expected}. The server lists {listed or 'none'}."
+    )
+
+
+def read(temporal: Temporal, queues: t.Sequence[t.Mapping[str, t.Any]]) -> list[tuple[t.Mapping[str, t.Any], Row]]:
+    """Read and judge all task queues; each row comes with the item of the option that it answers."""
+    wanted = [(queue, kind) for queue in queues for kind in queue["types"]]
+    listed = temporal.pollers([(queue["namespace"], queue["name"], kind) for queue, kind in wanted])
+    now = time.time()
+    return [(queue, row_for(queue, kind, pollers, now)) for (queue, kind), pollers in zip(wanted, listed, strict=True)]
