@@ -147,4 +147,4 @@ def test_what_ends_in_the_background_reports_its_failure(tmp_path: Path, monkeyp
     go.set()
     ending._thread.join()
     with pytest.raises(Pm2Error, match="cannot end 3 4"):
-        _ = ending.done
+        assert ending.done
