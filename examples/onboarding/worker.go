@@ -118,22 +118,48 @@ func announce(ctx context.Context, temporal client.Client, config Config, logger
 func polls(ctx context.Context, temporal client.Client, config Config) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	// A task queue has partitions, and each lists only its own pollers: a worker beside others may not be on the first.
+	partitions, err := temporal.WorkflowService().ListTaskQueuePartitions(ctx, &workflowservice.ListTaskQueuePartitionsRequest{
+		Namespace: config.Namespace,
+		TaskQueue: &taskqueue.TaskQueue{Name: config.TaskQueue},
+	})
+	if err != nil {
+		return false, err
+	}
+	names := map[string]bool{config.TaskQueue: true}
+	for _, partition := range append(partitions.GetWorkflowTaskQueuePartitions(), partitions.GetActivityTaskQueuePartitions()...) {
+		names[partition.GetKey()] = true
+	}
 	for _, kind := range []enums.TaskQueueType{enums.TASK_QUEUE_TYPE_WORKFLOW, enums.TASK_QUEUE_TYPE_ACTIVITY} {
-		answer, err := temporal.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-			Namespace:     config.Namespace,
-			TaskQueue:     &taskqueue.TaskQueue{Name: config.TaskQueue},
-			TaskQueueType: kind,
-		})
-		if err != nil {
-			return false, err
-		}
 		listed := false
-		for _, poller := range answer.GetPollers() {
-			listed = listed || poller.GetIdentity() == config.Identity()
+		for name := range names {
+			here, err := pollsOn(ctx, temporal, config, name, kind)
+			if err != nil {
+				return false, err
+			}
+			listed = listed || here
 		}
 		if !listed {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// pollsOn tells whether one partition of a task queue lists this worker.
+func pollsOn(ctx context.Context, temporal client.Client, config Config, name string, kind enums.TaskQueueType) (bool, error) {
+	answer, err := temporal.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
+		Namespace:     config.Namespace,
+		TaskQueue:     &taskqueue.TaskQueue{Name: name},
+		TaskQueueType: kind,
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, poller := range answer.GetPollers() {
+		if poller.GetIdentity() == config.Identity() {
+			return true, nil
+		}
+	}
+	return false, nil
 }

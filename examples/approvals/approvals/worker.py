@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListTaskQueuePartitionsRequest
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
@@ -87,13 +87,24 @@ async def _announce(client: Client, config: Config, running: asyncio.Task[None])
 
 
 async def _polled(client: Client, task_queue: str, kind: TaskQueueType.ValueType, identity: str) -> bool:
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
-        ),
+    # A task queue has partitions, and each lists only its own pollers: a worker beside others may not be on the first.
+    listed = await client.workflow_service.list_task_queue_partitions(
+        ListTaskQueuePartitionsRequest(namespace=client.namespace, task_queue=TaskQueue(name=task_queue)),
         timeout=timedelta(seconds=5),
     )
-    return any(poller.identity == identity for poller in answer.pollers)
+    rows = (*listed.workflow_task_queue_partitions, *listed.activity_task_queue_partitions)
+    answers = await asyncio.gather(
+        *(
+            client.workflow_service.describe_task_queue(
+                DescribeTaskQueueRequest(
+                    namespace=client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind
+                ),
+                timeout=timedelta(seconds=5),
+            )
+            for name in {task_queue, *(row.key for row in rows)}
+        )
+    )
+    return any(poller.identity == identity for answer in answers for poller in answer.pollers)
 
 
 def _deployment(config: Config) -> WorkerDeploymentConfig | None:

@@ -115,6 +115,19 @@ class Platform:
     def state(self, approval: str) -> dict[str, Any]:
         return self.http("GET", f"/api/approvals/{approval}")[1]["state"] or {}
 
+    def runs(self, approval: str, activity: str) -> bool:
+        """Whether a worker has taken such an activity of it and not ended it yet."""
+        workflow = self.http("GET", f"/api/approvals/{approval}")[1]["workflow_id"]
+        where = ["--address", self.environment["TEMPORAL_ADDRESS"], "--workflow-id", workflow]
+        command = [str(CLI), "workflow", "describe", *where, "--output", "json"]
+        pending = json.loads(subprocess.run(command, check=True, capture_output=True).stdout).get(
+            "pendingActivities", []
+        )
+        return any(
+            row["activityType"]["name"] == activity and row["state"] == "PENDING_ACTIVITY_STATE_STARTED"
+            for row in pending
+        )
+
     def closed(self, approval: str, within: float = 60) -> dict[str, Any]:
         def state() -> dict[str, Any]:
             body = self.http("GET", f"/api/approvals/{approval}")[1]
@@ -179,7 +192,7 @@ def test_a_stopped_worker_finishes_its_activity_and_a_killed_one_is_replaced(pla
     with platform.program("approvals.api"):
         with platform.program("approvals.worker") as worker:
             platform.ask("stopped", slow_seconds={"notify": 4})
-            eventually(lambda: "audit requested" in platform.ledger("stopped"))
+            eventually(lambda: "audit requested" in platform.ledger("stopped") and platform.runs("stopped", "notify"))
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(30) == 0
         assert platform.ledger("stopped")["notify asked-1"]["attempts"] == 1
