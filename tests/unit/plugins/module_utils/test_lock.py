@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._lock import (
     ANY,
     STALE_SECONDS,
     HeldError,
+    Holder,
     Lock,
     Run,
     boot_id,
@@ -148,12 +150,21 @@ def test_nobody_frees_the_lock_of_another_run(path: Path) -> None:
     assert json.loads(path.read_text())["by"] == "anna@build"
 
 
-def test_one_of_many_that_come_at_once_gets_the_lock(path: Path) -> None:
-    start = threading.Barrier(8)
+def test_one_of_many_that_come_at_once_gets_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever looks waits until all have looked, if they can do so at once, before it goes on to write.
+    looked = threading.Barrier(8)
     won: list[str] = []
+    look = Lock.read
+
+    def slow_look(lock: Lock) -> Holder | None:
+        found = look(lock)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            looked.wait(0.5)
+        return found
+
+    monkeypatch.setattr(Lock, "read", slow_look)
 
     def take(name: str) -> None:
-        start.wait()
         try:
             Lock(path, Run(name, f"{name} run")).take("present")
             won.append(name)

@@ -66,7 +66,7 @@ def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
         # Only apt can tell.
         ("nginx/trixie-backports", False),
         ("ngin*", False),
-        ("/root/nginx.deb", False),
+        ("/srv/nginx.deb", False),
     ],
 )
 def test_what_counts_as_installed(wanted: str, there: bool) -> None:
