@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import getpass
+import multiprocessing
 import os
 import socket
 import typing as t
@@ -45,9 +46,22 @@ def boot_time() -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("btime ")))
 
 
+def run_pid() -> int:
+    """The process of the run that this task is a part of. Not what the kernel calls its parent: a worker outlives a run
+    that is killed, and then has the system's first process for a parent, which never ends.
+    """
+    parent = multiprocessing.parent_process()
+    return os.getppid() if parent is None or parent.pid is None else parent.pid
+
+
 def this_run() -> dict[str, t.Any]:
-    """The run of the playbook that this task is a part of; each task is a child of its process."""
-    pid = os.getppid()
+    """The run of the playbook that this task is a part of.
+
+    :raises AnsibleActionFail: it has been ended, and nothing more must be begun in its name.
+    """
+    pid = run_pid()
+    if not started(pid):
+        raise AnsibleActionFail("The run of the playbook was ended; this task of it did nothing.")
     # The time in the names of releases: the run's, so that they have one name on all hosts.
     at = boot_time() + int(started(pid) or 0) // os.sysconf("SC_CLK_TCK")
     return {"id": f"{machine()} {pid} {started(pid)}", "machine": machine(), "pid": pid, "at": at}
@@ -134,6 +148,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result
 
     def _module(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        this_run()  # which may have been ended while files were transferred
         return t.cast(
             "dict[str, t.Any]", self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         )

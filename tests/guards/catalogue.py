@@ -1021,6 +1021,13 @@ DEPLOYING = [
         "action/release.py",
         "action/test_release_action.py",
         (
+            "a worker that outlives its run",
+            "this_run",
+            "not started(pid)",
+            "False",
+            "test_a_worker_that_outlives_its_run_begins_nothing",
+        ),
+        (
             "the digest is compared",
             "ActionModule._artifact",
             "check_digest(path, digest, str(application.get('sha256') or ''))",

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
 import tarfile
 import typing as t
 from pathlib import Path
@@ -12,7 +14,7 @@ from unittest import mock
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.durable.temporal.plugins.action.release import ActionModule
+from ansible_collections.durable.temporal.plugins.action.release import ActionModule, gone_run, this_run
 
 Json = dict[str, t.Any]
 
@@ -77,3 +79,25 @@ def test_an_artifact_without_a_lock_file_is_not_sent(tmp_path: Path) -> None:
     with pytest.raises(AnsibleActionFail, match=r"on the controller: .* no package-lock\.json"):
         controller.run(artifact=artifact(tmp_path, "package.json", "dist/worker.js"))
     assert controller.sent == []
+
+
+GONE = 2**22 + 1
+
+
+def worker_of(pid: int) -> t.Any:
+    """As if this were a worker of the run with that process."""
+    return mock.patch.object(multiprocessing, "parent_process", return_value=mock.Mock(pid=pid))
+
+
+def test_a_worker_belongs_to_the_run_that_made_it_whoever_its_parent_is_now() -> None:
+    with worker_of(os.getpid()):
+        run = this_run()
+    assert run["pid"] == os.getpid()
+    lock = {"run": run["id"], "machine": run["machine"], "controller_pid": run["pid"]}
+    assert gone_run(lock) == ""
+    assert gone_run({**lock, "controller_pid": GONE}) == run["id"]
+
+
+def test_a_worker_that_outlives_its_run_begins_nothing(tmp_path: Path) -> None:
+    with worker_of(GONE), pytest.raises(AnsibleActionFail, match="was ended"):
+        Controller().run(artifact=artifact(tmp_path, "package.json"))
