@@ -79,7 +79,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         ignored: t.Sequence[str],
     ) -> list[options_.Problem]:
         known = {name for entries in specs.values() for spec in entries.values() for name in spec}
-        prefixes = sorted((f"{role}_" for role in (*specs, "secrets")), key=len, reverse=True)
+        prefixes = sorted((f"{role}_" for role in (*specs, *secrets.PREFIXES)), key=len, reverse=True)
         return options_.check_names(variables, known | own | set(secrets.SPEC), prefixes, ignored)
 
 

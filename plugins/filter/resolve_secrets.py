@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import from_variables
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import Provider, SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
+    SPEC,
     VARIABLES,
-    Provider,
-    SecretError,
     provider,
     resolve,
     settings,
@@ -39,7 +41,10 @@ def resolve_secrets(
         # Only now, so that a structure without references needs no provider.
         variables = {name: context[name] for name in (*VARIABLES.values(), "inventory_dir") if name in context}
         names, options = settings({k: v for k, v in given.items() if v is not None}, variables, os.environ)
-        return provider(names, options)
+        vault = dataclasses.replace(
+            options, vault=lambda: from_variables({name: context[name] for name in SPEC if name in context})
+        )
+        return provider(names, vault)
 
     try:
         return resolve(structure, source)

@@ -31,7 +31,9 @@ options:
       - V(env) is environment variables of the process that runs Ansible, C(DURABLE_SECRET_) and the name in capitals,
         every other character as an underscore. C(temporal-database-password) is
         C(DURABLE_SECRET_TEMPORAL_DATABASE_PASSWORD).
-      - V(azure_keyvault) comes with a later version.
+      - V(azure_keyvault) is an Azure Key Vault, with the variables C(keyvault_vault) and so on, which are the options of
+        P(durable.temporal.keyvault_secret#lookup).
+      - With V([azure_keyvault, generated]), what the vault has counts, and the rest is generated.
     type: list
     elements: str
     default: [generated]
@@ -61,6 +63,8 @@ notes:
     env files, URLs and connection strings.
   - Anyone who may read the directory may read the secrets. Keep it on the machine that deploys, and back it up.
 seealso:
+  - plugin: durable.temporal.keyvault_secret
+    plugin_type: lookup
   - plugin: durable.temporal.resolve_secrets
     plugin_type: filter
 """
@@ -91,11 +95,12 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings, from_variables
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
+    SPEC,
     VARIABLES,
     Options,
-    Reference,
-    SecretError,
     default_directory,
     fetch,
     provider,
@@ -110,8 +115,14 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         self.set_options(var_options=given, direct=kwargs)
         directory = self.get_option("directory") or default_directory(variables.get("inventory_dir"))
         names = [str(term) for term in terms]
+
+        def vault() -> Settings:
+            templates = {name: variables[name] for name in SPEC if name in variables}
+            return from_variables({name: self._templar.template(value) for name, value in templates.items()})
+
         try:
-            source = provider(self.get_option("provider"), Options(directory, self.get_option("length")))
+            options = Options(directory, self.get_option("length"), vault=vault)
+            source = provider(self.get_option("provider"), options)
             found = fetch(source, [Reference(name) for name in names])
         except SecretError as error:
             raise AnsibleError(str(error)) from None

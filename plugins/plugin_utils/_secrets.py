@@ -25,41 +25,19 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.durable.temporal.plugins.module_utils._secrets import register
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import AzureKeyVault
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import SPEC as KEY_VAULT_SPEC
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import Provider, Reference, SecretError
+
+# What others know these by.
+__all__ = ["Provider", "Reference", "SecretError"]
 
 # Characters that mean nothing to a shell, an env file, YAML, a URL or a PostgreSQL connection string (RFC 3986, 2.3).
 ALPHABET = string.ascii_letters + string.digits + "-_."
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
 DEFAULT_LENGTH = 32
 SHORTEST_LENGTH = 16
-
-
-class SecretError(Exception):
-    """Says in one or more sentences what is wrong and what to do. Never holds a value."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A secret, named. ``version`` and ``vault`` (a name or a URL) are empty unless the reference gave them."""
-
-    name: str
-    version: str = ""
-    vault: str = ""
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.name, self.version) if part)
-
-
-class Provider(t.Protocol):
-    """Where secrets come from."""
-
-    @property
-    def name(self) -> str: ...
-
-    def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
-        """The values of those references that this provider has. One call is one batch."""
-
-    def remedy(self, reference: Reference) -> str:
-        """How to give this provider a secret that it does not have: half a sentence in the imperative."""
 
 
 @dataclass
@@ -189,11 +167,15 @@ class First:
 
 @dataclass(frozen=True)
 class Options:
-    """What a provider may need to know. ``directory`` is on the controller; empty when nobody said one."""
+    """What a provider may need to know. ``directory`` is on the controller; empty when nobody said one.
+
+    ``vault`` finds out the settings of a key vault, which are templates and lookups of their own, only when there is one.
+    """
 
     directory: str = ""
     length: int = DEFAULT_LENGTH
     create: bool = True
+    vault: t.Callable[[], Settings] | None = field(default=None, compare=False)
 
 
 def _generated(options: Options) -> Provider:
@@ -206,10 +188,7 @@ def _generated(options: Options) -> Provider:
 
 
 def _azure_keyvault(options: Options) -> Provider:
-    raise SecretError(
-        "secrets_provider is azure_keyvault, which comes with a later version of durable.temporal. "
-        "Until then set it to generated, or to env and hand the values over as DURABLE_SECRET_… variables."
-    )
+    return AzureKeyVault(options.vault() if options.vault else Settings())
 
 
 PROVIDERS: dict[str, t.Callable[[Options], Provider]] = {
@@ -249,7 +228,9 @@ SPEC: dict[str, dict[str, t.Any]] = {
     "secrets_directory": {"type": "path"},
     "secrets_length": {"type": "int"},
     "secrets_generate_references": {"type": "bool"},
+    **KEY_VAULT_SPEC,
 }
+PREFIXES = ("secrets", "keyvault")
 
 
 def default_directory(inventory_dir: t.Any) -> str:
@@ -346,7 +327,7 @@ def parse(text: str) -> Reference | None:
             url = urlsplit(uri)
             kind, name, version = [*[p for p in url.path.split("/") if p], "", "", ""][:3]
             if url.hostname and kind == "secrets" and name:
-                return Reference(name, version, f"{url.scheme}://{url.hostname}")
+                return Reference(name, version, f"{url.scheme}://{url.netloc}")
         elif parts.get("vaultname") and parts.get("secretname"):
             return Reference(parts["secretname"], parts.get("secretversion", ""), parts["vaultname"])
     if text.startswith("@keyvault/") or text.lower().startswith("@microsoft.keyvault("):

@@ -30,7 +30,16 @@ from pathlib import Path
 from catalogue import COMPLETE, GUARDS, Guard
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("plugins", "roles", "meta", "tests/unit", "tests/conftest.py", "pyproject.toml", "galaxy.yml")
+PARTS = (
+    "plugins",
+    "roles",
+    "meta",
+    "tests/unit",
+    "tests/azure_vault",
+    "tests/conftest.py",
+    "pyproject.toml",
+    "galaxy.yml",
+)
 # Imported once; each run of pytest is a fork that starts with them. Nothing of the collection may be among them.
 PRELOADED = [
     "ansible.executor.module_common",

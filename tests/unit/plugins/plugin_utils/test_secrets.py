@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils import _secrets as masking
+from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     ALPHABET,
     PROVIDERS,
@@ -161,9 +162,21 @@ def test_an_unknown_provider_is_named_with_the_known_ones(names: list[str]) -> N
         provider(names, Options("/nowhere"))
 
 
-def test_azure_says_that_it_comes_later() -> None:
-    with pytest.raises(SecretError, match="later version"):
-        provider(["azure_keyvault"], Options())
+def test_a_vault_must_be_named() -> None:
+    with pytest.raises(SecretError, match="keyvault_vault is not set"):
+        fetch(provider(["azure_keyvault"], Options()), [A])
+
+
+def test_what_the_vault_does_not_have_comes_from_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Vault(Counting):
+        def __init__(self, settings: object) -> None:
+            super().__init__(a="from the vault")
+
+    monkeypatch.setattr(_secrets, "AzureKeyVault", Vault)
+    found = fetch(provider(["azure_keyvault", "generated"], Options(str(tmp_path))), [A, B])
+    assert found[A] == "from the vault"
+    assert (tmp_path / "b").read_text().strip() == found[B]
+    assert not (tmp_path / "a").exists()
 
 
 def test_generated_needs_a_directory() -> None:
@@ -195,6 +208,10 @@ def test_values_are_registered_for_masking(monkeypatch: pytest.MonkeyPatch) -> N
         (
             "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/Db/)",
             Reference("Db", "", "https://v.vault.azure.net"),
+        ),
+        (
+            "@Microsoft.KeyVault(SecretUri=https://v.example:8443/secrets/Db)",
+            Reference("Db", "", "https://v.example:8443"),
         ),
         (
             "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/Db/ec96)",

@@ -1,0 +1,165 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets from Azure Key Vault, each asked for once a run.
+
+Private to this collection. What talks to Azure is loaded only when a secret is not known yet: a task that needs one that
+another task, host or fork of the same run has fetched neither imports the SDK nor asks anybody.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+import typing as t
+from collections.abc import Sequence
+
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import (
+    Settings,
+    secret_name,
+    vault_name,
+)
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
+from ansible_collections.durable.temporal.plugins.plugin_utils._run_cache import RunCache
+
+_HERE = "ansible_collections.durable.temporal.plugins.plugin_utils"
+PACKAGES = ("azure-identity", "azure-keyvault-secrets")
+
+
+class AzureKeyVault:
+    """The provider ``azure_keyvault``."""
+
+    name = "azure_keyvault"
+
+    def __init__(self, settings: Settings, cache: RunCache | None = None) -> None:
+        """
+        :param cache: of the run; its own when not given. None is used when the settings do not want one.
+        """
+        self._settings = settings
+        self._given = cache
+        self._opened: RunCache | None = None
+
+    def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
+        """
+        :raises SecretError: what keeps from asking the vault; a secret that it does not have is no error here.
+        """
+        places: dict[str, dict[tuple[str, str], list[Reference]]] = {}
+        for reference in references:
+            of_vault = places.setdefault(self._settings.url(reference), {})
+            of_vault.setdefault((secret_name(reference.name), reference.version), []).append(reference)
+        found: dict[Reference, str] = {}
+        for url, wanted in places.items():
+            values = self._of_vault(url, list(wanted))
+            for place, value in values.items():
+                found |= {reference: value for reference in wanted[place] if value is not None}
+        return found
+
+    def put(self, name: str, value: str) -> str:
+        """Set a secret in the vault of the settings; its new version.
+
+        :raises SecretError: what keeps from writing it.
+        """
+        url, mapped = self._settings.url(Reference(name)), secret_name(name)
+        cache = self._cache()
+        version = str(_client(url, self._settings, cache).write(mapped, value))
+        if cache is not None:
+            cache.put([value], *self._key(url, mapped, ""))
+            cache.put([value], *self._key(url, mapped, version))
+        return version
+
+    def remedy(self, reference: Reference) -> str:
+        url = self._settings.url(reference)
+        name = secret_name(reference.name)
+        version = f", or name another version than {reference.version}" if reference.version else ""
+        mapped = "" if name == reference.name else f" as {name}"
+        return (
+            f"store it in {url.removeprefix('https://')}{mapped} "
+            f"(az keyvault secret set --vault-name {vault_name(url)} --name {name} --file …){version}"
+        )
+
+    def _cache(self) -> RunCache | None:
+        if not self._settings.cache:
+            return None
+        if self._given is not None:
+            return self._given
+        if self._opened is None:
+            try:
+                self._opened = RunCache()
+            except OSError as error:
+                raise SecretError(
+                    f"The directory that Ansible has made for this run cannot be written ({error.strerror}), so secrets "
+                    "cannot be kept for it. Set ANSIBLE_LOCAL_TEMP to one that can, or keyvault_cache: false."
+                ) from None
+        return self._opened
+
+    def _key(self, url: str, name: str, version: str) -> tuple[str, ...]:
+        """Whatever leads to another answer leads to another key."""
+        return ("secret", self._settings.identity, url, name, version)
+
+    def _of_vault(self, url: str, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        cache = self._cache()
+        if cache is None:
+            return _read(url, self._settings, None, wanted)
+        found = self._known(cache, url, wanted)
+        if len(found) == len(wanted):
+            return found
+        began = time.monotonic()
+        scope = ("vault", self._settings.identity, url)
+        with cache.locked(self._settings.timeout + 1, *scope):
+            found = self._known(cache, url, wanted)
+            rest = [each for each in wanted if each not in found]
+            if not rest:
+                return found
+            batch = [text for each in sorted(rest) for text in each]
+            self._share(cache, began, scope, batch)
+            try:
+                read = _read(url, self._settings, cache, rest)
+            except SecretError as error:
+                shared = getattr(error, "shared", False)
+                cache.put([time.monotonic(), str(error)], "failure", *scope, *([] if shared else batch))
+                raise
+            for (name, version), value in read.items():
+                cache.put([value], *self._key(url, name, version))
+            return found | read
+
+    def _known(self, cache: RunCache, url: str, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        kept = {each: cache.get(*self._key(url, *each)) for each in wanted}
+        return {each: value[0] for each, value in kept.items() if value is not None}
+
+    @staticmethod
+    def _share(cache: RunCache, began: float, scope: Sequence[str], batch: Sequence[str]) -> None:
+        """Who waited while another failed fails too: waiting for the same again would take as long for each of them."""
+        for key in (("failure", *scope), ("failure", *scope, *batch)):
+            failure = cache.get(*key)
+            if failure is not None and failure[0] >= began:
+                raise SecretError(failure[1])
+
+
+def _module(name: str) -> t.Any:
+    """What needs the SDK.
+
+    :raises SecretError: it is not installed.
+    """
+    try:
+        return importlib.import_module(f"{_HERE}.{name}")
+    except ImportError as error:
+        if error.name is not None and error.name.startswith("ansible_collections"):
+            raise
+        raise SecretError(
+            f"Azure Key Vault needs the Python packages {' and '.join(PACKAGES)} on the controller, and {error.name or error} "
+            f"is missing. Install them for the Python that runs Ansible: {sys.executable} -m pip install {' '.join(PACKAGES)}"
+        ) from None
+
+
+def _client(url: str, settings: Settings, cache: RunCache | None) -> t.Any:
+    client = _module("_key_vault_client")
+    return client.Client(url, settings, _module("_key_vault_identity").choose(settings), cache)
+
+
+def _read(
+    url: str, settings: Settings, cache: RunCache | None, wanted: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], str | None]:
+    asked = {each: _module("_key_vault_client").Wanted(*each) for each in wanted}
+    values = _client(url, settings, cache).read(list(asked.values()))
+    return {each: values[question] for each, question in asked.items()}
