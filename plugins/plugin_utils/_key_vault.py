@@ -9,11 +9,13 @@ another task, host or fork of the same run has fetched neither imports the SDK n
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 import time
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import (
     Settings,
@@ -68,6 +70,24 @@ class AzureKeyVault:
             cache.put([value], *self._key(url, mapped, version))
         return version
 
+    def seed(self, values: Mapping[str, Callable[[], str]], write: bool = True) -> list[str]:
+        """Set those secrets that the vault does not have, and leave the others alone; the names of the former.
+
+        :param values: name → what makes its value.
+        :param write: ``False`` only tells.
+        :raises SecretError: what keeps from reading or writing them.
+        """
+        url, mapped = self._settings.url(Reference("")), {name: secret_name(name) for name in values}
+        cache = self._cache()
+        with self._alone(cache, url):
+            # What the run believes to be missing may have been set by somebody else since.
+            present = _read(url, self._settings, cache, [(name, "") for name in dict.fromkeys(mapped.values())])
+            missing = [name for name in values if present[(mapped[name], "")] is None]
+            if write:
+                for name in missing:
+                    self.put(name, values[name]())
+        return missing
+
     def remedy(self, reference: Reference) -> str:
         url = self._settings.url(reference)
         name = secret_name(reference.name)
@@ -97,6 +117,12 @@ class AzureKeyVault:
         """Whatever leads to another answer leads to another key."""
         return ("secret", self._settings.identity, url, name, version)
 
+    def _alone(self, cache: RunCache | None, url: str) -> contextlib.AbstractContextManager[None]:
+        """No other process of the run asks this vault for the same identity meanwhile."""
+        if cache is None:
+            return contextlib.nullcontext()
+        return cache.locked(self._settings.timeout + 1, "vault", self._settings.identity, url)
+
     def _of_vault(self, url: str, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
         cache = self._cache()
         if cache is None:
@@ -106,7 +132,7 @@ class AzureKeyVault:
             return found
         began = time.monotonic()
         scope = ("vault", self._settings.identity, url)
-        with cache.locked(self._settings.timeout + 1, *scope):
+        with self._alone(cache, url):
             found = self._known(cache, url, wanted)
             rest = [each for each in wanted if each not in found]
             if not rest:
@@ -141,20 +167,18 @@ def _module(name: str) -> t.Any:
 
     :raises SecretError: it is not installed.
     """
-    try:
-        return importlib.import_module(f"{_HERE}.{name}")
-    except ImportError as error:
-        if error.name is not None and error.name.startswith("ansible_collections"):
-            raise
+    missing = importlib.import_module(f"{_HERE}._azure").MISSING
+    if missing:
         raise SecretError(
-            f"Azure Key Vault needs the Python packages {' and '.join(PACKAGES)} on the controller, and {error.name or error} "
-            f"is missing. Install them for the Python that runs Ansible: {sys.executable} -m pip install {' '.join(PACKAGES)}"
-        ) from None
+            f"Azure Key Vault needs the Python packages {' and '.join(PACKAGES)} on the controller, and {missing} is missing. "
+            f"Install them for the Python that runs Ansible: {sys.executable} -m pip install {' '.join(PACKAGES)}"
+        )
+    return importlib.import_module(f"{_HERE}.{name}")
 
 
 def _client(url: str, settings: Settings, cache: RunCache | None) -> t.Any:
     client = _module("_key_vault_client")
-    return client.Client(url, settings, _module("_key_vault_identity").choose(settings), cache)
+    return client.Client(url, settings, _module("_key_vault_identity").choose(settings, os.environ), cache)
 
 
 def _read(

@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from ansible_collections.durable.temporal.plugins.plugin_utils import _azure as azure
 from ansible_collections.durable.temporal.plugins.plugin_utils import _key_vault_errors as errors
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_identity import Identity, Tokens, network
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings
 from ansible_collections.durable.temporal.plugins.plugin_utils._run_cache import RunCache
-from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 
 _WIDTH = 8
 _GRACE_SECONDS = 0.2
@@ -52,7 +52,7 @@ class Client:
         self._cache = cache
         self._tokens = Tokens(identity, cache, settings.timeout)
         more = {"api_version": settings.api_version} if settings.api_version else {}
-        self._client = SecretClient(
+        self._client = azure.SecretClient(
             url,
             self._tokens,
             verify_challenge_resource=settings.verify_challenge,
@@ -117,7 +117,7 @@ class Client:
         self._check_dates(got, wanted)
         return got.value or ""
 
-    def _check_dates(self, got: KeyVaultSecret, wanted: Wanted) -> None:
+    def _check_dates(self, got: azure.KeyVaultSecret, wanted: Wanted) -> None:
         # A vault hands expired secrets out, for the sake of recovery.
         now = datetime.now(timezone.utc)
         ends, begins = got.properties.expires_on, got.properties.not_before
@@ -161,7 +161,7 @@ class Client:
                 except Exception as error:
                     failed[wanted] = errors.explain(error, self._case(wanted, verb))
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_WIDTH, len(jobs)))]
+        threads = [threading.Thread(target=work, daemon=True) for _number in range(min(_WIDTH, len(jobs)))]
         for thread in threads:
             thread.start()
         for thread in threads:

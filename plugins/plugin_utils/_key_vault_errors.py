@@ -18,17 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ansible_collections.durable.temporal.plugins.plugin_utils import _azure as azure
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import vault_name
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceNotFoundError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
-from azure.identity import CredentialUnavailableError
 
 # What a server says when it may be otherwise in a moment.
 BUSY = (408, 429, 500, 502, 503, 504)
@@ -76,7 +68,7 @@ class Case:
 
 
 def is_missing(error: BaseException) -> bool:
-    return isinstance(error, ResourceNotFoundError)
+    return isinstance(error, azure.ResourceNotFoundError)
 
 
 def wait_for(error: BaseException, tries: int) -> tuple[float, bool] | None:
@@ -85,12 +77,12 @@ def wait_for(error: BaseException, tries: int) -> tuple[float, bool] | None:
     Being throttled is no failure: whoever says how long to wait is waited for, as long as the timeout allows.
     """
     pause = min(8.0, 0.5 * 2**tries)
-    if isinstance(error, HttpResponseError):
+    if isinstance(error, azure.HttpResponseError):
         if error.status_code not in BUSY:
             return None
         told = _header(error, "Retry-After")
         return (float(told) if re.fullmatch(r"\d+(\.\d+)?", told) else pause), error.status_code != 429
-    if isinstance(error, ServiceRequestError | ServiceResponseError):
+    if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
         if _cause(error, ssl.SSLCertVerificationError) or _cause(error, socket.gaierror, "NameResolutionError"):
             return None
         return pause, True
@@ -105,13 +97,13 @@ def explain(error: BaseException, case: Case) -> VaultError:
         return VaultError(str(error), shared=True)
     if isinstance(error, OutOfTime):
         return VaultError(_timeout(case), shared=True)
-    if isinstance(error, NoIdentity | CredentialUnavailableError):
+    if isinstance(error, NoIdentity | azure.CredentialUnavailableError):
         return VaultError(_no_identity(error, case), shared=True)
-    if isinstance(error, ClientAuthenticationError) and not _of_vault(error, case):
+    if isinstance(error, azure.ClientAuthenticationError) and not _of_vault(error, case):
         return VaultError(_refused_identity(error, case), shared=True)
-    if isinstance(error, HttpResponseError):
+    if isinstance(error, azure.HttpResponseError):
         return _answer(error, case)
-    if isinstance(error, AzureError):
+    if isinstance(error, azure.AzureError):
         return VaultError(_network(error, case), shared=True)
     if isinstance(error, ValueError):
         return VaultError(_value(error, case), shared=True)
@@ -148,7 +140,7 @@ def _cause(error: BaseException, kind: type[BaseException], *names: str) -> Base
     return next((e for e in _chain(error) if isinstance(e, kind) or type(e).__name__ in names), None)
 
 
-def _of_vault(error: HttpResponseError, case: Case) -> bool:
+def _of_vault(error: azure.HttpResponseError, case: Case) -> bool:
     url = str(getattr(getattr(error.response, "request", None), "url", "")) if error.response else ""
     return urlsplit(url).netloc.removesuffix(":443") == urlsplit(case.url).netloc.removesuffix(":443")
 
@@ -168,7 +160,7 @@ def _timeout(case: Case) -> str:
     )
 
 
-def _network(error: AzureError, case: Case) -> str:
+def _network(error: azure.AzureError, case: Case) -> str:
     host = _host(error) or case.vault
     as_ = f"as {case.words}"
     if _cause(error, socket.gaierror, "NameResolutionError"):
@@ -267,7 +259,7 @@ _AADSTS = {
 }
 
 
-def _refused_identity(error: ClientAuthenticationError, case: Case) -> str:
+def _refused_identity(error: azure.ClientAuthenticationError, case: Case) -> str:
     said = _text(error)
     if "not configured to acquire tokens for tenant" in said:
         return _tenant(case, "")
@@ -290,7 +282,7 @@ def _tenant(case: Case, tenant: str) -> str:
 # An answer that is no secret
 
 
-def _inner(error: HttpResponseError) -> tuple[str, str]:
+def _inner(error: azure.HttpResponseError) -> tuple[str, str]:
     """The codes of an answer, the outer and the inner one."""
     model = error.error
     inner = (getattr(model, "innererror", None) or {}).get("code", "") if model else ""
@@ -302,18 +294,18 @@ def _inner(error: HttpResponseError) -> tuple[str, str]:
     return outer, str(inner)
 
 
-def _header(error: HttpResponseError, name: str) -> str:
+def _header(error: azure.HttpResponseError, name: str) -> str:
     return str(getattr(error.response, "headers", {}).get(name, ""))
 
 
-def _body(error: HttpResponseError) -> str:
+def _body(error: azure.HttpResponseError) -> str:
     try:
         return str(error.response.text()) if error.response else ""
     except Exception:
         return ""
 
 
-def _answer(error: HttpResponseError, case: Case) -> VaultError:
+def _answer(error: azure.HttpResponseError, case: Case) -> VaultError:
     outer, inner = _inner(error)
     body = _body(error)
     action = "get" if case.verb == "read" else "set"
@@ -389,7 +381,7 @@ def _answer(error: HttpResponseError, case: Case) -> VaultError:
     )
 
 
-def _unauthorized(body: str, error: HttpResponseError, case: Case) -> str:
+def _unauthorized(body: str, error: azure.HttpResponseError, case: Case) -> str:
     challenge = _header(error, "WWW-Authenticate")
     if "AKV10032" in body or "nvalid issuer" in body:
         tenant = re.search(r'authorization="https://[^/"]+/([^/"]+)"', challenge)

@@ -19,24 +19,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
+from ansible_collections.durable.temporal.plugins.plugin_utils import _azure as azure
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_errors import NoIdentity
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._run_cache import RunCache
-from azure.core import PipelineClient
-from azure.core.credentials import AccessToken
-from azure.core.pipeline.transport import RequestsTransport
-from azure.core.rest import HttpRequest
-from azure.identity import (
-    AzureCliCredential,
-    CertificateCredential,
-    ClientAssertionCredential,
-    ClientSecretCredential,
-    CredentialUnavailableError,
-    DefaultAzureCredential,
-    ManagedIdentityCredential,
-    WorkloadIdentityCredential,
-)
 
 METADATA = "http://169.254.169.254"
 # Other environments than a VM have their own endpoint, which needs no asking whether it is there.
@@ -48,7 +35,7 @@ _MARGIN_SECONDS = 300
 class Source(t.Protocol):
     """A credential of the SDK."""
 
-    def get_token(self, *scopes: str, **kwargs: t.Any) -> AccessToken: ...
+    def get_token(self, *scopes: str, **kwargs: t.Any) -> azure.AccessToken: ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,7 @@ class Identity:
     source: Callable[[], Source]
 
 
-def choose(settings: Settings, environ: Mapping[str, str] = os.environ) -> Identity:
+def choose(settings: Settings, environ: Mapping[str, str]) -> Identity:
     """The identity that the settings say.
 
     :raises SecretError: names the setting that this way to have an identity lacks.
@@ -149,7 +136,7 @@ def _managed_identity(settings: Settings, environ: Mapping[str, str]) -> Made:
             _probe(environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or METADATA, min(3.0, settings.timeout))
         # Never through a proxy: the service answers only this machine. It is often busy for a moment, and the SDK knows
         # when to ask it again.
-        return ManagedIdentityCredential(
+        return azure.ManagedIdentityCredential(
             client_id=client_id or None,
             use_env_settings=False,
             retry_total=settings.retries,
@@ -181,7 +168,7 @@ def _workload_identity(settings: Settings, environ: Mapping[str, str]) -> Made:
         )
 
     def source() -> Source:
-        return WorkloadIdentityCredential(
+        return azure.WorkloadIdentityCredential(
             tenant_id=settings.tenant_id,
             client_id=settings.client_id,
             token_file_path=settings.federated_token_file,
@@ -204,7 +191,9 @@ def _oidc(settings: Settings, environ: Mapping[str, str]) -> Made:
         return settings.oidc_token or _id_token(settings, url, key)
 
     def source() -> Source:
-        return ClientAssertionCredential(settings.tenant_id, settings.client_id, assertion, **_directory(settings))
+        return azure.ClientAssertionCredential(
+            settings.tenant_id, settings.client_id, assertion, **_directory(settings)
+        )
 
     return *_application(settings, "OIDC"), source
 
@@ -214,9 +203,11 @@ def _id_token(settings: Settings, url: str, key: str) -> str:
     options = network(settings)
     proxies = options.pop("proxies", None)
     full = f"{url}{'&' if urlsplit(url).query else '?'}{urlencode({'audience': settings.oidc_audience})}"
-    client: PipelineClient[t.Any, t.Any] = PipelineClient(base_url=full, transport=RequestsTransport(**options))
+    client: azure.PipelineClient[t.Any, t.Any] = azure.PipelineClient(
+        base_url=full, transport=azure.RequestsTransport(**options)
+    )
     with client:
-        asked = HttpRequest("GET", full, headers={"Authorization": f"Bearer {key}", "Accept": "application/json"})
+        asked = azure.HttpRequest("GET", full, headers={"Authorization": f"Bearer {key}", "Accept": "application/json"})
         answer = client.send_request(asked, **({"proxies": proxies} if proxies else {}))
         if answer.status_code == 200:
             return str(answer.json()["value"])
@@ -229,7 +220,7 @@ def _client_secret(settings: Settings, environ: Mapping[str, str]) -> Made:
     _need(settings, "client_secret", "tenant_id", "client_id", "client_secret")
 
     def source() -> Source:
-        return ClientSecretCredential(
+        return azure.ClientSecretCredential(
             settings.tenant_id, settings.client_id, settings.client_secret, **_directory(settings)
         )
 
@@ -242,7 +233,7 @@ def _client_certificate(settings: Settings, environ: Mapping[str, str]) -> Made:
 
     def source() -> Source:
         try:
-            return CertificateCredential(
+            return azure.CertificateCredential(
                 settings.tenant_id, settings.client_id, path, password=password, **_directory(settings)
             )
         except (OSError, ValueError, TypeError) as error:
@@ -256,28 +247,28 @@ def _client_certificate(settings: Settings, environ: Mapping[str, str]) -> Made:
 
 def _cli(settings: Settings, environ: Mapping[str, str]) -> Made:
     def source() -> Source:
-        return AzureCliCredential(tenant_id=settings.tenant_id, process_timeout=max(1, int(settings.timeout)))
+        return azure.AzureCliCredential(tenant_id=settings.tenant_id, process_timeout=max(1, int(settings.timeout)))
 
     return "the login of the Azure CLI", "<object id of the user>", source
 
 
 def _default(settings: Settings, environ: Mapping[str, str]) -> Made:
     def source() -> Source:
-        return DefaultAzureCredential(process_timeout=max(1, int(settings.timeout)), **_directory(settings))
+        return azure.DefaultAzureCredential(process_timeout=max(1, int(settings.timeout)), **_directory(settings))
 
-    return "what DefaultAzureCredential has found", "<object id>", source
+    return "what azure.DefaultAzureCredential has found", "<object id>", source
 
 
 def _cli_or_managed_identity(settings: Settings, environ: Mapping[str, str]) -> Made:
     class Either:
         """The Azure CLI where it is logged in, else the machine's identity."""
 
-        def get_token(self, *scopes: str, **kwargs: t.Any) -> AccessToken:
+        def get_token(self, *scopes: str, **kwargs: t.Any) -> azure.AccessToken:
             without = "the Azure CLI is not installed"
             if shutil.which("az"):
                 try:
                     return _cli(settings, environ)[2]().get_token(*scopes, **kwargs)
-                except CredentialUnavailableError:
+                except azure.CredentialUnavailableError:
                     without = "the Azure CLI is not logged in"
             try:
                 return _managed_identity(settings, environ)[2]().get_token(*scopes, **kwargs)
@@ -308,7 +299,7 @@ class Tokens:
         self._patience = patience_seconds
         self._lock = threading.Lock()
         self._source: Source | None = None
-        self._kept: dict[tuple[str, ...], AccessToken] = {}
+        self._kept: dict[tuple[str, ...], azure.AccessToken] = {}
         self._refused: set[str] = set()
 
     def refuse(self, token: str) -> None:
@@ -317,7 +308,7 @@ class Tokens:
 
     def get_token(
         self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **kwargs: t.Any
-    ) -> AccessToken:
+    ) -> azure.AccessToken:
         """As the SDK asks for it."""
         tenant = "" if self._identity.fixed else tenant_id or ""
         key = ("token", self._identity.key, *scopes, tenant, claims or "")
@@ -328,15 +319,15 @@ class Tokens:
                     token = self._known(key) or self._ask(key, scopes, claims, tenant)
             return token or self._ask(key, scopes, claims, tenant)
 
-    def _known(self, key: tuple[str, ...]) -> AccessToken | None:
+    def _known(self, key: tuple[str, ...]) -> azure.AccessToken | None:
         token = self._kept.get(key)
         if token is None and self._cache is not None and (found := self._cache.get(*key)):
-            token = AccessToken(*found)
+            token = azure.AccessToken(*found)
         if token is None or token.token in self._refused or token.expires_on - time.time() < _MARGIN_SECONDS:
             return None
         return token
 
-    def _ask(self, key: tuple[str, ...], scopes: tuple[str, ...], claims: str | None, tenant: str) -> AccessToken:
+    def _ask(self, key: tuple[str, ...], scopes: tuple[str, ...], claims: str | None, tenant: str) -> azure.AccessToken:
         if self._source is None or self._refused:
             # It remembers tokens too, and would give one that was refused again.
             self._source = self._identity.source()

