@@ -238,14 +238,15 @@ def put_back(plan: Plan) -> None:
         put(Path(change.key), change.before)
 
 
-def without_secrets(plan: Plan, secrets: t.Container[str]) -> Plan:
-    """The same changes for everybody's eyes."""
+def without_secrets(plan: Plan, secrets: t.Collection[str]) -> Plan:
+    """The same changes for everybody's eyes. What is removed beside secrets may have been one."""
+    beside = {Path(path).parent for path in secrets}
 
     def shown(item: Item | None, text: str) -> Item | None:
         return {**item, "content": text} if item is not None and "content" in item else item
 
     def veiled(change: Change) -> Change:
-        if change.key not in secrets:
+        if change.key not in secrets and (change.after is not None or Path(change.key).parent not in beside):
             return change
         differs = "content" in change.fields
         return Change(

@@ -9,6 +9,7 @@ Private to this collection.
 from __future__ import annotations
 
 import base64
+import contextlib
 import difflib
 import hashlib
 import hmac
@@ -18,6 +19,7 @@ import stringprep
 import typing as t
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansible.module_utils.basic import missing_required_lib
 
@@ -96,8 +98,8 @@ def explain(error: str, params: t.Mapping[str, t.Any]) -> Refused:
         return Refused(
             "password",
             f"PostgreSQL at {server} refused the password of user {user}. A server keeps the password that it was "
-            f"initialised with, and a changed secret does not reach it by itself. Put the former secret "
-            f"(of the role postgres: postgres_superuser_password) back, or set "
+            f"initialised with, and a changed secret does not reach it by itself: rotate.yml sets it. Run that, or put the "
+            f"former secret (of the role postgres: postgres_superuser_password) back. Where neither helps, set "
             f"the new one in the server: psql -U {user} -c '\\password {user}' (in a container: docker exec -it "
             f"CONTAINER psql ...).",
         )
@@ -113,7 +115,7 @@ def explain(error: str, params: t.Mapping[str, t.Any]) -> Refused:
 def connect(module: AnsibleModule) -> t.Any:
     """A connection, or ``None`` where no server has to answer: in check mode, or as the option ``must_answer`` says.
 
-    Any other failure ends the module.
+    Where the password is refused, the one in the file ``former_password_file`` is tried. Any other failure ends the module.
     """
     if PSYCOPG2_ERROR is not None:
         if module.check_mode:
@@ -124,10 +126,22 @@ def connect(module: AnsibleModule) -> t.Any:
     try:
         return login(module.params)
     except Refused as refused:
+        former = former_password(module.params) if refused.kind == "password" else None
+        if former is not None:
+            with contextlib.suppress(Refused):
+                return login(module.params, login_password=former)
         if refused.kind == "absent" and (module.check_mode or not module.params["must_answer"]):
             return None
         module.fail_json(msg=str(refused))
         raise AssertionError from refused  # fail_json does not return
+
+
+def former_password(params: t.Mapping[str, t.Any]) -> str | None:
+    """What the file with the password of before holds; ``None`` when there is no such file."""
+    try:
+        return Path(params["former_password_file"]).read_text(encoding="utf-8")
+    except (TypeError, FileNotFoundError):
+        return None
 
 
 def rows(connection: t.Any, query: t.Any, arguments: t.Sequence[t.Any] = ()) -> list[tuple[t.Any, ...]]:

@@ -24,6 +24,11 @@ extends_documentation_fragment:
   - durable.temporal.attributes
   - durable.temporal.postgres
 options:
+  former_password_file:
+    description:
+      - File on the host with the password that O(login_user) had before. Tried where O(login_password) is refused, so that
+        O(users) can give the new one to O(login_user) itself.
+    type: path
   users:
     description: Users that log in with a password.
     type: list
@@ -316,6 +321,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **LOGIN_OPTIONS,
+            "former_password_file": {"type": "path", "no_log": False},
             "users": {
                 "type": "list",
                 "elements": "dict",

@@ -19,6 +19,7 @@ import string
 import tempfile
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,12 +41,33 @@ DEFAULT_LENGTH = 32
 SHORTEST_LENGTH = 16
 
 
+@t.runtime_checkable
+class Renewable(t.Protocol):
+    """What a provider has besides, when it can make a new value in place of one that is in use.
+
+    A renewal begins with the new value, and is settled once everybody uses it. While it is not, no other begins: a run
+    that was interrupted is finished with the value that it had begun to hand out, however often it is asked again.
+    """
+
+    def renewing(self, name: str) -> bool:
+        """Whether a renewal has begun and is not settled."""
+
+    def renew(self, name: str) -> None:
+        """Make the new value, unless one is being handed out already."""
+
+    def settle(self, name: str) -> None:
+        """Everybody uses the new value: forget the one before it."""
+
+
 @dataclass
 class Generated:
     """Files on the controller, one a secret. A file that does not exist is written once, with a random value.
 
     The directory is 0700, each file 0600. A value is complete when its name appears (written elsewhere, then linked),
     and of several processes that create the same one at once the first wins and all read its value.
+
+    While a value is renewed, the one before it lies beside it as ``.former-NAME``. That is a second link to the file
+    before it is anything else, so that of every moment it can be told whether the new value is there.
     """
 
     directory: Path
@@ -70,6 +92,28 @@ class Generated:
             "or set secrets_generate_references: true where a made-up value will do (test systems)"
         )
 
+    def renewing(self, name: str) -> bool:
+        path, former = self.directory / name, self._former(name)
+        return former.exists() and not (path.exists() and path.samefile(former))
+
+    def renew(self, name: str) -> None:
+        with self._writing(name):
+            self._directory()
+            if self.renewing(name):
+                return
+            path, former = self.directory / name, self._former(name)
+            if path.exists() and not former.exists():
+                former.hardlink_to(path)
+            with self._made() as temporary:
+                temporary.replace(path)
+
+    def settle(self, name: str) -> None:
+        with self._writing(name):
+            self._former(name).unlink(missing_ok=True)
+
+    def _former(self, name: str) -> Path:
+        return self.directory / f".former-{name}"
+
     def _read(self, name: str) -> str | None:
         path = self.directory / name
         try:
@@ -90,28 +134,41 @@ class Generated:
         return value
 
     def _write(self, name: str) -> None:
+        with self._writing(name):
+            self._directory()
+            with self._made() as temporary:
+                try:
+                    (self.directory / name).hardlink_to(temporary)
+                except FileExistsError:
+                    pass  # Another fork was first: its value counts.
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
         if self.length < SHORTEST_LENGTH:
             raise SecretError(
                 f"The length asked for the secret {name} is {self.length}; expected {SHORTEST_LENGTH} or more."
             )
         try:
-            self._directory()
-            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".new-")  # 0600, O_EXCL
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    stream.write(password(self.length) + "\n")
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                (self.directory / name).hardlink_to(temporary)
-            except FileExistsError:
-                pass  # Another fork was first: its value counts.
-            finally:
-                Path(temporary).unlink()
+            yield
         except OSError as error:
             raise SecretError(
                 f"The secret {name} cannot be written below {self.directory} ({_cause(error)}). "
                 "Set secrets_directory to a directory on the controller that you may write."
             ) from None
+
+    @contextmanager
+    def _made(self) -> Iterator[Path]:
+        """A file with a new value, under a name that is gone afterwards."""
+        handle, name = tempfile.mkstemp(dir=self.directory, prefix=".new-")  # 0600, O_EXCL
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(password(self.length) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _directory(self) -> None:
         if not self.directory.is_dir():
@@ -292,6 +349,29 @@ def fetch(source: Provider, references: Sequence[Reference]) -> dict[Reference, 
         count = "1 secret is" if len(missing) == 1 else f"{len(missing)} secrets are"
         raise SecretError(f"{count} not known to the provider {source.name}:\n{lines}")
     return {r: found[r] for r in wanted}
+
+
+def renewable(source: Provider, names: Sequence[str], *, strict: bool = True) -> dict[str, Renewable]:
+    """Of each secret, the provider that gives it, where that can make a new value of it.
+
+    :param strict: whether it is an error that one cannot; otherwise it is left out.
+    :raises SecretError: names every secret whose provider takes new values from somebody else.
+    """
+    givers = source.providers if isinstance(source, First) else [source]
+    found: dict[str, Renewable] = {}
+    refused = []
+    for name in names:
+        reference = Reference(name)
+        # The last one gives what nobody before it has.
+        giver = next((p for p in givers[:-1] if p.get([reference])), givers[-1])
+        if isinstance(giver, Renewable):
+            found[name] = giver
+        else:
+            refused.append(f"- {name}: {giver.remedy(reference)}, then rotate without asking for a new one.")
+    if refused and strict:
+        lines = "\n".join(refused)
+        raise SecretError(f"New values of these secrets are not made here but by you or your pipeline:\n{lines}")
+    return found
 
 
 def password(length: int) -> str:

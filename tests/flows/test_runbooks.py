@@ -16,7 +16,7 @@ from releases import deploy_with, variant
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
 # Variables of the playbooks themselves; all others belong to a role.
-OF_PLAYBOOKS = {"application", "reason", "release", "replay"}
+OF_PLAYBOOKS = {"application", "reason", "release", "replay", "renew"}
 # What stands for something of the reader's.
 FILLED = {"NAME": "order-processing", "'…'": "'tried by a test'"}
 
@@ -67,7 +67,7 @@ def test_every_command_of_the_runbooks_works(
     other = deploy_with(inventory, artifact=str(variant(tmp_path / "other.tar.gz", "of the runbooks")))
     assert other.rc == 0, other.failure
     # Back first, so that the deployment at the end leaves what was there before.
-    for runbook in ("rollback", "deploy"):
+    for runbook in ("rollback", "rotate", "deploy"):
         lines = [line for line in commands(runbook) if "[…]" not in line]
         assert lines
         for line in lines:

@@ -1370,6 +1370,13 @@ POSTGRES = _guards(
         "test_a_server_to_come_is_predicted_and_a_wrong_password_is_not",
     ),
     (
+        "a way in with the former password",
+        "connect",
+        "former is not None",
+        "False",
+        "test_a_refused_login_gets_in_with_the_former_password_and_sets_the_new_one",
+    ),
+    (
         "a setting that is none",
         "compare_settings",
         "setting is None",
@@ -1467,6 +1474,34 @@ SECRETS = _guards(
     ),
     ("values are masked", "fetch", "register(found.values())", "None", "test_values_are_registered_for_masking"),
     (
+        "a renewal that was begun is finished",
+        "Generated.renew",
+        "self.renewing(name)",
+        "False",
+        "test_a_renewal_that_was_begun_is_finished_with_its_value",
+    ),
+    (
+        "a renewal that had not come to its value is begun again",
+        "Generated.renewing",
+        "path.exists() and path.samefile(former)",
+        "False",
+        "test_a_renewal_that_is_cut_off_anywhere_is_gone_on_with",
+    ),
+    (
+        "the former value is kept until all use the new one",
+        "Generated.renew",
+        "path.exists() and not former.exists()",
+        "False",
+        "test_a_renewal_that_was_begun_is_finished_with_its_value",
+    ),
+    (
+        "a provider that makes no values is not asked for one",
+        "renewable",
+        "refused and strict",
+        "False",
+        "test_what_others_make_is_not_renewed_here",
+    ),
+    (
         "files are 0600",
         "Generated._read",
         "path.stat().st_mode & 0o077",
@@ -1474,7 +1509,7 @@ SECRETS = _guards(
         "test_a_value_written_by_hand_counts_and_is_tightened",
     ),
     ("an empty file", "Generated._read", "not value", "False", "test_an_empty_file_is_no_secret"),
-    ("a short length", "Generated._write", "self.length < SHORTEST_LENGTH", "False", "test_a_short_length_is_refused"),
+    ("a short length", "Generated._writing", "self.length < SHORTEST_LENGTH", "False", "test_a_short_length_is_refused"),
     (
         "the directory is 0700",
         "Generated._directory",
@@ -1602,6 +1637,13 @@ CONTENTS = [
             "change.key not in secrets",
             "True",
             "test_a_secret_is_written_and_never_shown",
+        ),
+        (
+            "no former secret in a diff",
+            "without_secrets",
+            "change.after is not None",
+            "True",
+            "test_what_is_removed_beside_a_secret_is_not_shown",
         ),
     ),
 ]

@@ -205,6 +205,17 @@ def test_a_secret_is_written_and_never_shown(tmp_path: Path) -> None:
     assert not call(directories=directories, secrets={str(path): SECRET})["changed"]
 
 
+def test_what_is_removed_beside_a_secret_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "password-of-before").write_text("canary-of-before")
+    done = call(
+        directories=[{"path": str(tmp_path), "file_mode": "0600", "prune": ["password-*"]}],
+        secrets={str(tmp_path / "password"): SECRET},
+    )
+    assert {str(tmp_path / "password-of-before")} <= set(done["diff"]["before"])
+    assert "canary" not in json.dumps(done)
+    assert [path.name for path in tmp_path.iterdir()] == ["password"]
+
+
 def test_a_secret_without_its_directory_is_refused(tmp_path: Path) -> None:
     result = call(directories=[{"path": str(tmp_path)}], secrets={"/elsewhere/password": SECRET})
     assert result["failed"]

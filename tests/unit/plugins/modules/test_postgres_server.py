@@ -9,6 +9,7 @@ import json
 import re
 import typing as t
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -86,11 +87,14 @@ class Server:
             else:
                 yield part
 
-    def login(self, _params: object, **other: str) -> mock.Mock:
+    def login(self, params: t.Mapping[str, t.Any], **other: str) -> mock.Mock:
         if self.refusal is not None:
             raise self.refusal
-        if other and not _postgres.verifies(other["login_password"], self.roles[other["login_user"]]):
-            raise _postgres.Refused("password", "refused")
+        options = {**params, **other}
+        user = options["login_user"]
+        # Who is not told of here is let in.
+        if user in self.roles and not _postgres.verifies(options["login_password"], self.roles[user]):
+            raise _postgres.Refused("password", f"refused {user}")
         return mock.Mock()
 
     def __call__(self, *, check: bool = False, **options: t.Any) -> tuple[dict[str, t.Any], str]:
@@ -151,6 +155,27 @@ def test_a_server_to_come_is_predicted_and_a_wrong_password_is_not() -> None:
     server.refusal = _postgres.Refused("password", "refused the password")
     assert server(must_answer=False)[0]["msg"] == "refused the password"
     assert server(check=True)[0]["msg"] == "refused the password"
+
+
+def test_a_refused_login_gets_in_with_the_former_password_and_sets_the_new_one(tmp_path: Path) -> None:
+    server = Server()
+    server.roles["postgres"] = _postgres.make_verifier("the-one-before")
+    file = tmp_path / "superuser-password"
+    options: dict[str, t.Any] = {
+        "login_password": "the-new-one",
+        "former_password_file": str(file),
+        "users": [*WANTED["users"], {"name": "postgres", "password": "the-new-one"}],
+    }
+    assert server(**options)[0]["msg"] == "refused postgres", "without the file there is no way in"
+    file.write_text("somebody else's")
+    assert server(**options)[0]["msg"] == "refused postgres"
+    file.write_text("the-one-before")
+    assert {"name": "user postgres", "action": "update", "fields": ["password"]} in server(**options)[0]["actions"]
+    assert _postgres.verifies("the-new-one", server.roles["postgres"])
+    again, text = server(**options)
+    assert not again["changed"]
+    assert "the-new-one" not in text
+    assert "the-one-before" not in text
 
 
 def test_settings_are_changed_and_what_waits_for_a_restart_is_told() -> None:

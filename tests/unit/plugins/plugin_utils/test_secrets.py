@@ -7,6 +7,7 @@ import string
 import typing as t
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils import _secrets as masking
@@ -26,6 +27,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     parse,
     password,
     provider,
+    renewable,
     resolve,
     settings,
 )
@@ -122,6 +124,76 @@ def test_passwords_need_no_quoting_and_have_each_kind(length: int) -> None:
     assert set(value) & set(string.ascii_lowercase)
     assert set(value) & set(string.ascii_uppercase)
     assert set(value) & set(string.digits)
+
+
+# renewal
+
+
+def test_a_renewal_that_was_begun_is_finished_with_its_value(tmp_path: Path) -> None:
+    source = Generated(tmp_path)
+    first = source.get([A])[A]
+    assert not source.renewing("a")
+    source.renew("a")
+    second = source.get([A])[A]
+    assert second != first
+    assert source.renewing("a")
+    source.renew("a")
+    assert source.get([A])[A] == second, "a value that is being handed out was replaced"
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.name != ".gitignore"} == {0o600}
+    source.settle("a")
+    assert not source.renewing("a")
+    assert source.get([A])[A] == second
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".gitignore"] == ["a"]
+    source.settle("a")
+    source.renew("a")
+    assert source.get([A])[A] not in {first, second}
+
+
+class Cut(Exception):
+    """The run ends here."""
+
+
+@pytest.mark.parametrize("step", ["hardlink_to", "replace"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_renewal_that_is_cut_off_anywhere_is_gone_on_with(tmp_path: Path, step: str, when: str) -> None:
+    source = Generated(tmp_path)
+    first = source.get([A])[A]
+    real = getattr(Path, step)
+
+    def cut(path: Path, target: Path) -> None:
+        if when == "after":
+            real(path, target)
+        raise Cut
+
+    with mock.patch.object(Path, step, cut), pytest.raises(Cut):
+        source.renew("a")
+    between = source.get([A])[A]
+    begun = (step, when) == ("replace", "after")
+    assert (between != first) == begun == source.renewing("a")
+    source.renew("a")
+    after = source.get([A])[A]
+    assert after != first
+    assert (after == between) == begun
+    source.settle("a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitignore", "a"]
+
+
+def test_what_does_not_exist_yet_is_renewed_by_making_it(tmp_path: Path) -> None:
+    source = Generated(tmp_path / "none")
+    source.renew("a")
+    assert len(source.get([A])[A]) == 32
+    assert not source.renewing("a")
+
+
+def test_what_others_make_is_not_renewed_here(tmp_path: Path) -> None:
+    env, files = Environment({"DURABLE_SECRET_A": "x"}), Generated(tmp_path)
+    both = First([env, files])
+    assert renewable(both, ["b"]) == {"b": files}
+    assert renewable(both, ["a", "b"], strict=False) == {"b": files}
+    with pytest.raises(SecretError, match="- a: set the environment variable DURABLE_SECRET_A, then rotate without"):
+        renewable(both, ["a", "b"])
+    with pytest.raises(SecretError, match="DURABLE_SECRET_B"):
+        renewable(env, ["b"])
 
 
 # env, several, unknown
