@@ -1509,7 +1509,13 @@ SECRETS = _guards(
         "test_a_value_written_by_hand_counts_and_is_tightened",
     ),
     ("an empty file", "Generated._read", "not value", "False", "test_an_empty_file_is_no_secret"),
-    ("a short length", "Generated._writing", "self.length < SHORTEST_LENGTH", "False", "test_a_short_length_is_refused"),
+    (
+        "a short length",
+        "Generated._writing",
+        "self.length < SHORTEST_LENGTH",
+        "False",
+        "test_a_short_length_is_refused",
+    ),
     (
         "the directory is 0700",
         "Generated._directory",
