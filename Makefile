@@ -5,7 +5,7 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## a VM with the whole platform, the example application and one order through it
+up: ## a VM with the whole platform, the example application and one order through it (SECRETS=azure: with a vault)
 	@scripts/up
 
 down: ## remove the VM and everything that was written for it

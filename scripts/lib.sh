@@ -39,9 +39,21 @@ api_port=${DURABLE_API_PORT:-8000}
 ui_port=${DURABLE_UI_PORT:-8088}
 inventory=$root/inventories/local
 
-playbook() { # playbook NAME [ARG...]: runs one of the collection's playbooks on the VM of `make up`; keeps its log
-  local name=$1
+playbook() { # playbook NAME|FILE [ARG...]: runs one of the collection's playbooks, or another, on the VM of `make up`; keeps its log
+  local file=playbooks/$1.yml name=$1
   shift
+  if [ -f "$root/$name" ]; then
+    file=$name
+    name=$(basename "$file" .yml)
+  fi
   mkdir -p "$run_dir/logs"
-  (cd "$root" && PATH="$state/venv/bin:$PATH" ANSIBLE_LOG_PATH="$run_dir/logs/$name.log" ansible-playbook -i "$inventory" "playbooks/$name.yml" "$@")
+  (
+    cd "$root"
+    if [ -f "$run_dir/vault/environment" ]; then
+      set -a
+      # shellcheck source=/dev/null
+      . "$run_dir/vault/environment"
+    fi
+    PATH="$state/venv/bin:$PATH" ANSIBLE_LOG_PATH="$run_dir/logs/$name.log" ansible-playbook -i "$inventory" "$file" "$@"
+  )
 }

@@ -57,9 +57,17 @@ class Pair:
 class Authority:
     """Signs certificates for names and addresses."""
 
-    def __init__(self, common: str = "durable test authority") -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, common: str = "durable test authority", kept: str = "") -> None:
+        """
+        :param kept: what :attr:`keep` gave of an authority, to go on with it.
+        """
         self._name = _name(common)
+        if kept:
+            key = serialization.load_pem_private_key(kept.encode(), None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            self._key, self._certificate = key, x509.load_pem_x509_certificate(kept.encode())
+            return
+        self._key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         self._certificate = (
             _builder(self._name, self._name, self._key, 30)
@@ -68,6 +76,10 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+
+    @property
+    def keep(self) -> str:
+        return pem(self._key) + self.certificate
 
     @property
     def certificate(self) -> str:

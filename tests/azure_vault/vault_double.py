@@ -4,8 +4,8 @@
     python tests/azure_vault/vault_double.py DIRECTORY [--address 127.0.0.1] [--vault NAME] [--port N] [--tls-port N]
 
 writes ``DIRECTORY/double.json`` (mode 0600) when it answers: its addresses, its certificate authority, the identities
-that it knows, and the key for ``/_control``. It ends on SIGTERM or SIGINT. Where the secrets are kept is ``secrets.json``
-beside it (mode 0600), so that a double that is started again has them.
+that it knows, and the key for ``/_control``. It ends on SIGTERM or SIGINT, and keeps its secrets in ``secrets.json``
+beside that file (mode 0600), so that a double that is started again has them.
 
 One plain port is the metadata service, the way in for tests (``/_control``), and a proxy: a client that goes through it
 reaches ``NAME.vault.azure.net`` and ``login.microsoftonline.com`` by their real names, so that nothing about names, TLS
@@ -138,9 +138,12 @@ class Double:
         self.directory = directory
         self.address = address
         self.services = Services(vault)
-        self.authority = Authority()
         self.key = secrets.token_urlsafe(24)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Whoever trusts it goes on to do so when it is started again.
+        kept = directory / "authority.pem"
+        self.authority = Authority(kept=kept.read_text() if kept.exists() else "")
+        _write(kept, self.authority.keep)
         names = ["localhost", "127.0.0.1", address, GITHUB, *AUTHORITIES, *(f"*.{suffix}" for suffix in RESOURCES)]
         pair = self.authority.sign(dict.fromkeys(names))
         self.ca_file = directory / "ca.pem"
@@ -213,7 +216,6 @@ class Double:
                 # Said again with the same value, it is the same version.
                 if not (services.secrets.get(name) and services.secrets[name][-1].value == value):
                     services.put(name, value)
-            self.save()
         elif what == "faults":
             services.fail(**given)
         elif what == "reset":
@@ -289,7 +291,7 @@ def main() -> None:
     with double:
         _write(given.directory / "double.json", json.dumps(double.describe(), indent=2))
         ended.wait()
-    (given.directory / "double.json").unlink(missing_ok=True)
+    double.save()
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     with cache.locked(30, "x"):
         inside.set()
         with cache.locked(30, "another"):
+            thread.join(0.3)
             order.append("first")
     thread.join(30)
     assert order == ["first", "second"]
