@@ -10,6 +10,7 @@ another task, host or fork of the same run has fetched neither imports the SDK n
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import os
 import sys
@@ -131,7 +132,8 @@ class AzureKeyVault:
         if len(found) == len(wanted):
             return found
         began = time.monotonic()
-        scope = ("vault", self._settings.identity, url)
+        # With other settings it may go well.
+        scope = (url, repr(dataclasses.astuple(self._settings)))
         with self._alone(cache, url):
             found = self._known(cache, url, wanted)
             rest = [each for each in wanted if each not in found]
@@ -153,12 +155,15 @@ class AzureKeyVault:
         kept = {each: cache.get(*self._key(url, *each)) for each in wanted}
         return {each: value[0] for each, value in kept.items() if value is not None}
 
-    @staticmethod
-    def _share(cache: RunCache, began: float, scope: Sequence[str], batch: Sequence[str]) -> None:
-        """Who waited while another failed fails too: waiting for the same again would take as long for each of them."""
-        for key in (("failure", *scope), ("failure", *scope, *batch)):
+    def _share(self, cache: RunCache, began: float, scope: Sequence[str], batch: Sequence[str]) -> None:
+        """Who waited while another failed fails too: waiting for the same again would take as long for each of them.
+
+        What no secret of a vault can be had for holds for a while: a run has many tasks that need one, and a vault that
+        does not answer would otherwise be waited for by each.
+        """
+        for key, seconds in ((("failure", *scope), self._settings.timeout), (("failure", *scope, *batch), 0.0)):
             failure = cache.get(*key)
-            if failure is not None and failure[0] >= began:
+            if failure is not None and failure[0] >= began - seconds:
                 raise SecretError(failure[1])
 
 

@@ -72,6 +72,8 @@ def test_what_fits_is_no_problem() -> None:
         ({"temporal_http_port": 7233}, "temporal_http_port"),
         ({"temporal_version": "1.26.1"}, "temporal_version"),
         ({"topology_database_password": "changeme"}, "temporal_database_password"),
+        ({"keyvault_vualt": "company-prod"}, "keyvault_vualt"),
+        ({"keyvault_auth_method": "magic"}, "keyvault_auth_method"),
         ({"topology_namespaces": [{"name": "a", "retention": "1m"}]}, "topology_namespaces[0].retention"),
     ],
 )

@@ -143,6 +143,22 @@ def test_those_who_waited_while_it_failed_do_not_wait_again(double: Double, get:
     assert time.monotonic() - began < 4
 
 
+def test_a_vault_that_hangs_is_waited_for_once(double: Double, get: Get) -> None:
+    double.services.fail("hang")
+    told = refused(get, timeout=2, retries=0)
+    assert refused(get, Reference("other"), timeout=2, retries=0) == told
+    assert double.services.count("vault") == 1
+    double.services.heal()
+    deadline = time.monotonic() + 20
+    found: dict[Reference, str] = {}
+    while not found and time.monotonic() < deadline:
+        try:
+            found = get(timeout=2)
+        except SecretError:
+            time.sleep(0.1)
+    assert found == {A: VALUE}, "it is tried again after a while"
+
+
 def test_a_failure_is_not_kept_for_later(double: Double, get: Get) -> None:
     double.services.fail("ForbiddenByRbac", times=1)
     refused(get)
