@@ -31,6 +31,10 @@ class Pm2Error(Exception):
     """Why processes cannot be brought to the wanted state; the text is for the operator."""
 
 
+class RefusedError(Pm2Error):
+    """A release was tried and does not work; what runs was not touched."""
+
+
 def ecosystem(application: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """PM2's ecosystem file of an application (normalised, see ``_application``). Holds secrets.
 
@@ -84,15 +88,20 @@ def processes(file: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     ]
 
 
-def candidate(file: t.Mapping[str, t.Any], directory: str, release: str, port: int) -> dict[str, t.Any]:
+def candidate(
+    file: t.Mapping[str, t.Any], directory: str, release: str, port: int, names: t.Collection[str] | None = None
+) -> dict[str, t.Any]:
     """The ecosystem that tries a release beside the live one: one instance of each process, as declared, but on a spare
     port and a task queue of its own, so that it gets neither requests nor tasks. It is not restarted: a crash counts.
 
     :param file: the ecosystem of the application.
     :param directory: where the release lies.
+    :param names: the processes to try; all when unset.
     """
     entries = []
     for entry in file["apps"]:
+        if names is not None and entry["name"] not in names:
+            continue
         env = dict(entry["env"])
         if "PORT" in env:
             env["PORT"] = str(port)

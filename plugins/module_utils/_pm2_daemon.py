@@ -11,6 +11,7 @@ at all, to add instances to those of an earlier release, a short program does wi
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -35,6 +36,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
 from ansible_collections.durable.temporal.plugins.module_utils._watch import POLL_SECONDS, BusyError, alone
 
+COUNTER = itertools.count()
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SOCKET_SECONDS = 10
 # How long an instance that is about to start is waited for before it is told to end. Longer than its listen_timeout.
@@ -212,7 +214,7 @@ class Daemon:
 
         :raises Pm2Error: PM2 says that it failed.
         """
-        place = Path(self.application["ecosystem"]).with_name("candidate.config.json")
+        place = Path(self.application["ecosystem"]).with_name(f"start-{next(COUNTER)}.config.json")
         try:
             self.write(place, json.dumps(file))
             self.call("start", str(place))
@@ -289,31 +291,39 @@ class Daemon:
             return {}
 
 
-class Ending:
-    """Instances that end their work and then themselves, while other things go on."""
+class Background:
+    """Something that is told to the daemon while other things go on. Without anything to tell it is done at once."""
 
-    def __init__(self, daemon: Daemon, numbers: t.Sequence[str]) -> None:
-        self.numbers = frozenset(numbers)
-        self._daemon = daemon
+    def __init__(self, tell: t.Callable[[], object] | None) -> None:
         self._error: Pm2Error | None = None
-        self._thread = threading.Thread(target=self._end, args=(numbers,), daemon=True)
-        if numbers:
+        self._thread = threading.Thread(target=self._run, args=(tell,), daemon=True)
+        if tell:
             self._thread.start()
 
-    def _end(self, numbers: t.Sequence[str]) -> None:
+    def _run(self, tell: t.Callable[[], object]) -> None:
         try:
-            self._daemon.end(numbers)
+            tell()
         except Pm2Error as error:
             self._error = error
 
+    def check(self) -> None:
+        """:raises Pm2Error: it could not be done."""
+        if self._error:
+            raise self._error
+
     @property
     def done(self) -> bool:
-        """Whether all have ended.
+        """Whether it has been done.
 
-        :raises Pm2Error: PM2 could not end them.
+        :raises Pm2Error: it could not be.
         """
         if self._thread.is_alive():
             return False
-        if self._error:
-            raise self._error
+        self.check()
         return True
+
+    def wait(self) -> None:
+        """:raises Pm2Error: it could not be done."""
+        if self._thread.ident:
+            self._thread.join()
+        self.check()

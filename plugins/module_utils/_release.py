@@ -192,11 +192,19 @@ def after_prune(state: State, keep: int) -> State:
     return replace(state, releases=tuple(r for r in state.releases if r.id not in gone))
 
 
-def reject(state: State, rejected: str, reason: str) -> State:
-    """The state with a release marked bad and, when it was live, the previous one live again if there is any."""
-    marked = replace(state, releases=tuple(replace(r, bad=reason) if r.id == rejected else r for r in state.releases))
+def reject(state: State, rejected: str, reason: str, before: str = "") -> State:
+    """The state with a release marked bad and, when it was live, another one live again if there is any.
+
+    :param reason: why it is bad; empty when it is not to be marked.
+    :param before: the release that served before this one: after a rollback, that is not an older one. The previous one
+        when empty or not kept.
+    """
+    marks = tuple(replace(r, bad=reason) if reason and r.id == rejected else r for r in state.releases)
+    marked = replace(state, releases=marks)
     if rejected != state.live:
         return marked
+    if before != rejected and marked.find(before):
+        return after_switch(marked, before, back=before in marked.history)
     previous = marked.previous()
     return after_switch(marked, previous, back=True) if previous else marked
 

@@ -144,6 +144,13 @@ options:
         ones end their work.
     type: int
     default: 3
+  try_first:
+    description:
+      - With O(state=started), whether the programs that answer requests are tried before they are started, as
+        O(state=candidate) does it, in the same step. Meanwhile new workers start, which are judged by their polling.
+      - For a release that has run here before.
+    type: bool
+    default: false
   restarts_allowed:
     description: How often an instance may crash while it is waited for. One more is taken for a crash loop.
     type: int
@@ -264,6 +271,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     Actions,
     Instance,
     Pm2Error,
+    RefusedError,
     actions,
     additional,
     candidate,
@@ -274,7 +282,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     restarted,
     trouble,
 )
-from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Daemon, Ending, listens
+from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Background, Daemon, listens
 from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, complaint, read
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
@@ -456,6 +464,8 @@ class Work:
                 self._replace()
             else:
                 self._watch(0)
+        except RefusedError:
+            raise
         except Pm2Error as error:
             names = [w["name"] for w in self.wanted if trouble([w], self._staying(), self.release)] or [
                 w["name"] for w in self.wanted
@@ -483,18 +493,44 @@ class Work:
         if alone:
             self.daemon.end(alone)
         if missing:
-            ecosystem = json.loads(Path(self.application["ecosystem"]).read_text())
             try:
-                self.daemon.start(additional(ecosystem, missing, self._staying()))
+                self._start(missing)
                 self._watch(0)
             except Pm2Error:
                 if new := [i.number for i in self.daemon.listing() if i.number not in before]:
                     self.daemon.end(new)
                 raise
-        ending = Ending(self.daemon, [number for number in self.actions.end if number not in alone])
+        old = [number for number in self.actions.end if number not in alone]
+        ending = Background((lambda: self.daemon.end(old)) if old else None)
         self._watch(self.module.params["stable_seconds"], ending)
 
-    def _watch(self, stable_seconds: float, ending: Ending | None = None) -> None:
+    def _start(self, missing: t.Mapping[str, int]) -> None:
+        """Start what is missing; what answers requests only after it was tried, when that was asked for.
+
+        :raises Pm2Error: PM2 says that it failed.
+        :raises RefusedError: what was tried does not work.
+        """
+        ecosystem = json.loads(Path(self.application["ecosystem"]).read_text())
+        tried = self._answering(ecosystem, missing) if self.module.params["try_first"] and self.found else set()
+        others = {name: count for name, count in missing.items() if name not in tried}
+        if not tried:
+            self.daemon.start(additional(ecosystem, others, self._staying()))
+            return
+        candidate = Candidate(self.module, self.application, self.daemon)
+        workers = additional(ecosystem, others, self._staying())
+        starting = candidate.attempt(ecosystem, tried, workers)
+        answering = additional(ecosystem, {name: missing[name] for name in tried}, self._staying())
+        ending = Background(candidate.end)
+        self.daemon.start(answering)
+        ending.wait()
+        starting.wait()
+
+    def _answering(self, ecosystem: t.Mapping[str, t.Any], names: t.Iterable[str]) -> set[str]:
+        """Those of the processes that answer requests, as far as can be told from outside."""
+        shared = {e["name"] for e in ecosystem["apps"] if e.get("exec_mode") == "cluster"}
+        return {name for name in names if name in shared or any(i.name == name and listens(i.pid) for i in self.found)}
+
+    def _watch(self, stable_seconds: float, ending: Background | None = None) -> None:
         """Wait until everything runs, stays so for a while, answers, and what is to end has ended.
 
         :param ending: the instances that are to end, once they have been told to.
@@ -567,12 +603,12 @@ def declare(module: TemporalModule, daemon: Daemon) -> bool:
 class Candidate:
     """A release of one application, tried beside the live one."""
 
-    def __init__(self, module: TemporalModule, application: dict[str, t.Any]) -> None:
+    def __init__(self, module: TemporalModule, application: dict[str, t.Any], daemon: Daemon | None = None) -> None:
         self.module = module
         self.application = application
         self.name: str = application["name"]
         self.wait: int = module.params["wait_seconds"]
-        self.daemon = Daemon(application, module.params["pm2"], timeout_seconds=self.wait + 300)
+        self.daemon = daemon or Daemon(application, module.params["pm2"], timeout_seconds=self.wait + 300)
         self.declared = declare(module, self.daemon)
         self.live = Path(application["current"])
         self.release = str(
@@ -592,10 +628,14 @@ class Candidate:
             if not self._differs([i for i in found if not i.name.endswith(CANDIDATE)]):
                 return
             try:
-                self._start()
+                self.attempt(self._ecosystem()).wait()
             except Pm2Error:
-                self._delete(self.daemon.listing())
+                self.end()
                 raise
+
+    def end(self) -> None:
+        """Let candidates end."""
+        self._delete(self.daemon.listing())
 
     def withdraw(self) -> None:
         """Take candidates away."""
@@ -622,40 +662,53 @@ class Candidate:
     def _wanted(self) -> list[dict[str, t.Any]]:
         return processes(self._ecosystem())
 
-    def _start(self) -> None:
-        """:raises Pm2Error: it does not run, or does not answer."""
+    def attempt(
+        self,
+        ecosystem: t.Mapping[str, t.Any],
+        names: t.Collection[str] | None = None,
+        more: t.Mapping[str, t.Any] | None = None,
+    ) -> Background:
+        """Try processes of an ecosystem.
+
+        :param names: those to try; all when unset. Pollers are waited for only when all are tried.
+        :param more: the part of an ecosystem that is started in the same go, but not waited for.
+        :returns: the start, which may still be under way for ``more``.
+        :raises RefusedError: they do not run, answer or poll.
+        """
         port = spare_port()
-        ecosystem = self._ecosystem()
         directory = self.live.parent / "releases" / self.release
-        file = candidate(ecosystem, str(directory), self.release, port)
+        file = candidate(ecosystem, str(directory), self.release, port, names)
         declared = next((e["env"]["PORT"] for e in ecosystem["apps"] if "PORT" in e["env"]), "")
         logs = {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in file["apps"]}
         offsets = sizes(logs)
-        self.queues = sorted(
-            {e["env"]["TEMPORAL_TASK_QUEUE"] for e in file["apps"] if "TEMPORAL_TASK_QUEUE" in e["env"]}
-        )
+        queues = {e["env"]["TEMPORAL_TASK_QUEUE"] for e in file["apps"] if "TEMPORAL_TASK_QUEUE" in e["env"]}
+        self.queues = sorted(queues) if names is None else []
+        together = {"apps": file["apps"] + (more or {"apps": []})["apps"]}
+        starting = Background(lambda: self.daemon.start(together))
         try:
-            self.daemon.start(file)
-            self._watch(file, on_port(self.application["health_url"] or "", declared, port))
+            self._watch(file, on_port(self.application["health_url"] or "", declared, port), starting)
         except Pm2Error as error:
             said = "".join(last_lines(logs[name], offsets) for name in self._silent() or logs)
-            raise Pm2Error(
+            raise RefusedError(
                 f"release {self.release} was tried beside the live one and refused: {error}.{said}"
             ) from None
+        return starting
 
     def _silent(self) -> list[str]:
         """Candidates that do not run."""
         return [i.name for i in self.found if i.status != "online"]
 
-    def _watch(self, file: t.Mapping[str, t.Any], url: str) -> None:
+    def _watch(self, file: t.Mapping[str, t.Any], url: str, starting: Background) -> None:
         """Wait until every process runs and has done so for a moment, and the address answers several times in a row.
 
+        :param starting: what tells PM2 to start them.
         :raises Pm2Error: one has crashed, or time is up.
         """
         wanted = [{**p, "definition": e["env"][DEFINITION]} for p, e in zip(processes(file), file["apps"], strict=True)]
         start = time.monotonic()
         answers, answer, stable_since = 0, "", start
         while True:
+            starting.check()
             self.found = [i for i in self.daemon.listing() if i.name.endswith(CANDIDATE)]
             wrong = trouble(wanted, self.found, self.release)
             stable_since = time.monotonic() if wrong else stable_since
@@ -745,6 +798,7 @@ def main() -> None:
             "stable_seconds": {"type": "int", "default": 3},
             "restarts_allowed": {"type": "int", "default": 1},
             "pollers": {"type": "bool", "default": False},
+            "try_first": {"type": "bool", "default": False},
             "pm2": {"type": "path", "default": "/opt/pm2/bin/pm2"},
         }
     )

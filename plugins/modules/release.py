@@ -70,6 +70,12 @@ options:
           - With O(state=present) and no artifact, the release that is looked for.
           - With O(state=rejected), the release to reject.
         type: str
+      before:
+        description:
+          - With O(state=rejected), the release that is made live again when the rejected one is live, as
+            RV(switched[].before) has it. After a rollback that is a newer one.
+          - The one that was live before in the history when unset.
+        type: str
       source:
         description: Where the artifact comes from, such as a commit or the address of a build. Only written down.
         type: str
@@ -88,6 +94,10 @@ options:
     type: str
     choices: [present, live, rejected, settled]
     default: present
+  bad:
+    description: With O(state=rejected), whether the releases are marked as bad, so that no rollback comes to them.
+    type: bool
+    default: true
   keep_lock:
     description:
       - Whether the lock of each application is held when the module ends, for the further tasks of a deployment.
@@ -194,6 +204,19 @@ switched:
   returned: always
   type: list
   elements: dict
+  contains:
+    name:
+      description: Name of the application.
+      type: str
+    root:
+      description: Its directory.
+      type: str
+    release:
+      description: The release that is live now.
+      type: str
+    before:
+      description: The release that was live before; empty when there was none.
+      type: str
 reason:
   description: O(reason), for the tasks of a deployment that come after it.
   returned: always
@@ -256,6 +279,7 @@ APPLICATION: dict[str, t.Any] = {
     "dependencies": {"type": "str", "choices": list(NEEDED), "default": "npm"},
     "sha256": {"type": "str"},
     "release": {"type": "str"},
+    "before": {"type": "str"},
     "source": {"type": "str"},
     "keep_releases": {"type": "int", "default": 5},
 }
@@ -334,6 +358,7 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
     """Compare an application with what is wanted of it. Reads only.
 
     :param target: ``present``, ``live`` or ``rejected``.
+    :param reason: why releases are rejected; empty when they are not to be marked as bad.
     :param going_to: the release that this run, or an interrupted one that it finishes, goes back to.
     """
     store = Store(wanted["root"])
@@ -341,7 +366,8 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
     step = Step(wanted, store, before, replace(before, partial=()))
     if target == "rejected":
         step.release = chosen(before, wanted["name"], wanted["release"] or "")
-        step.after, step.back = reject(step.after, step.release, reason or "rejected"), True
+        step.after = reject(step.after, step.release, reason, wanted["before"] or "")
+        step.back = step.after.live in before.history
         return step
     # Where the artifact has not been transferred, the controller's digest says what it is.
     digest = file_digest(wanted["artifact"]) if wanted["artifact"] else (wanted["sha256"] or "").lower()
@@ -471,7 +497,8 @@ class Work:
         for number, wanted in enumerate(self.module.params["applications"]):
             self._on(wanted)
             lock = self.locks[number] if self.locks else None
-            self.steps.append(look(wanted, self.state, self.reason, now, lock.target if lock else ""))
+            mark = (self.reason or "rejected") if self.module.params["bad"] else ""
+            self.steps.append(look(wanted, self.state, mark, now, lock.target if lock else ""))
             if lock and wanted["release"]:
                 lock.target = self.steps[-1].release
 
@@ -537,6 +564,7 @@ def main() -> None:
             "keep_lock": {"type": "bool", "default": False},
             "lazy_lock": {"type": "bool", "default": False},
             "take_over": {"type": "bool", "default": False},
+            "bad": {"type": "bool", "default": True},
             "run": {"type": "dict"},
         },
         supports_check_mode=True,
@@ -581,7 +609,7 @@ def result(steps: list[Step], reason: str) -> dict[str, t.Any]:
         "applications": [s.result() for s in steps],
         "live": {s.wanted["name"]: s.after.live for s in steps},
         "switched": [
-            {"name": s.wanted["name"], "root": s.wanted["root"], "release": s.after.live}
+            {"name": s.wanted["name"], "root": s.wanted["root"], "release": s.after.live, "before": s.before.live}
             for s in steps
             if s.after.live != s.before.live
         ],

@@ -52,6 +52,20 @@ BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {
 }
 # What no candidate shows: it fails only with the port and the task queue of the live release.
 FAILS_WHEN_LIVE: Mapping[str, Edit] = {API: before(LIVE + "throw new Error('boom when live');")}
+# It fails as soon as no process of another release runs on the host.
+ALONE = """setInterval(() => {
+  const { readdirSync, readlinkSync } = require('fs');
+  const others = readdirSync('/proc').filter((pid) => {
+    try {
+      const place = readlinkSync(`/proc/${pid}/cwd`);
+      return place.includes('/releases/') && place !== process.cwd();
+    } catch {
+      return false;
+    }
+  });
+  if (others.length === 0) throw new Error('boom when alone');
+}, 100);"""
+FAILS_WHEN_ALONE: Mapping[str, Edit] = {API: before(LIVE + ALONE)}
 
 
 def variant(target: Path, name: str = "", edits: Mapping[str, Edit] | None = None, package: Path = PACKAGE) -> Path:

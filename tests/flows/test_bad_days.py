@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from play import play
-from releases import FAILS_WHEN_LIVE, PACKAGE, deploy_with, variant
+from releases import FAILS_WHEN_ALONE, FAILS_WHEN_LIVE, PACKAGE, deploy_with, variant
 
 OnVm = Callable[..., str]
 
@@ -342,17 +342,31 @@ def test_full_disk_half_way_leaves_nothing_and_the_next_run_finishes(
 RUNNING = f"for pid in $(pgrep -f '^node {APPLICATION}/current/dist'); do readlink /proc/$pid/cwd; done | sort -u"
 
 
-def test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself(
-    inventory: Path, orders: Orders, on_vm: OnVm, live: Callable[[], str], tmp_path: Path
-) -> None:
+def goes_back(inventory: Path, artifact: Path, on_vm: OnVm, live: Callable[[], str]) -> str:
+    """Deploys what must not stay live; what the run has said."""
     before = live()
-    deploy = deploy_with(inventory, artifact=str(variant(tmp_path / "live.tar.gz", edits=FAILS_WHEN_LIVE)))
+    deploy = deploy_with(inventory, artifact=str(artifact))
     assert deploy.rc != 0
-    assert "boom when live" in deploy.failure
     assert "is live again" in deploy.failure
     assert live() == before
     # Also the workers, which did not crash.
     assert on_vm(RUNNING).split() == [before]
+    return deploy.failure
+
+
+def test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself(
+    inventory: Path, orders: Orders, on_vm: OnVm, live: Callable[[], str], tmp_path: Path
+) -> None:
+    said = goes_back(inventory, variant(tmp_path / "live.tar.gz", edits=FAILS_WHEN_LIVE), on_vm, live)
+    assert "boom when live" in said
+    eventually("the old release answers", orders.healthy)
+
+
+def test_a_release_that_fails_when_its_forerunner_has_ended_goes_back_by_itself(
+    inventory: Path, orders: Orders, on_vm: OnVm, live: Callable[[], str], tmp_path: Path
+) -> None:
+    said = goes_back(inventory, variant(tmp_path / "alone.tar.gz", edits=FAILS_WHEN_ALONE), on_vm, live)
+    assert "boom when alone" in said
     eventually("the old release answers", orders.healthy)
 
 

@@ -1015,6 +1015,20 @@ DEPLOYING = [
             "(previous := '')",
             "test_create_again_change_again_back_and_check",
         ),
+        (
+            "a rollback that fails marks nothing",
+            "Work._look",
+            "self.module.params['bad']",
+            "True",
+            "test_a_rollback_that_fails_gives_way_to_what_served_before_it",
+        ),
+        (
+            "what served before a rollback that fails",
+            "look",
+            "wanted['before'] or ''",
+            "''",
+            "test_a_rollback_that_fails_gives_way_to_what_served_before_it",
+        ),
     ),
     *_guards(
         "releases, on the controller",
@@ -1068,6 +1082,13 @@ PM2 = _guards(
         "listens(i.pid)",
         "False",
         "test_what_listens_itself_ends_before_its_successor_starts",
+    ),
+    (
+        "what answers is tried first",
+        "Work._start",
+        "self.module.params['try_first'] and self.found",
+        "False",
+        "test_what_is_tried_first_and_fails_leaves_what_runs_alone",
     ),
     (
         "instances that nobody polls with",

@@ -113,10 +113,10 @@ FLOW_GUARDS: list[FlowGuard] = [
     _bad_day(
         "test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself",
         "going back to the release before",
-        (RELEASE, "return after_switch(marked, previous, back=True) if previous else marked", "return marked"),
+        (RELEASE, "    if rejected != state.live:\n        return marked", "    return marked"),
     ),
     _bad_day(
-        "test_a_release_that_fails_only_when_it_is_live_goes_back_by_itself",
+        "test_a_release_that_fails_when_its_forerunner_has_ended_goes_back_by_itself",
         "running the release that is live again",
         (
             "roles/app_release/tasks/back.yml",

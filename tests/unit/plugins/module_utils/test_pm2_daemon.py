@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils import _pm2_daemon
-from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Daemon, Ending, Pm2Error, ask, listens
+from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import (
+    Background,
+    Daemon,
+    Pm2Error,
+    ask,
+    listens,
+)
 
 ROW = {"name": "worker", "pid": 0, "pm_id": 4, "pm2_env": {"status": "errored"}}
 
@@ -133,18 +139,18 @@ def test_a_process_that_listens_is_known() -> None:
     assert not listens(2**22 + 1)
 
 
-def test_what_ends_in_the_background_reports_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ends_in_the_background_reports_its_failure() -> None:
     go = threading.Event()
 
-    def end(_self: Daemon, numbers: t.Sequence[str]) -> None:
+    def end() -> None:
         go.wait(5)
-        raise Pm2Error(f"cannot end {' '.join(numbers)}")
+        raise Pm2Error("cannot end 3 4")
 
-    monkeypatch.setattr(_pm2_daemon.Daemon, "end", end)
-    assert Ending(daemon(tmp_path), ()).done
-    ending = Ending(daemon(tmp_path), ("3", "4"))
+    assert Background(None).done
+    ending = Background(end)
     assert not ending.done
     go.set()
-    ending._thread.join()
+    with pytest.raises(Pm2Error, match="cannot end 3 4"):
+        ending.wait()
     with pytest.raises(Pm2Error, match="cannot end 3 4"):
         assert ending.done

@@ -390,7 +390,7 @@ def test_a_candidate_runs_beside_what_is_live_and_goes_with_the_switch(fake: Fak
     assert worker["env"]["TEMPORAL_TASK_QUEUE"] == "orders-candidate-r2"
     assert api["env"]["KEY"] == CANARY
     assert api["env"]["PORT"] != "3000"
-    assert not list(fake.root.glob("candidate*"))
+    assert not list(fake.root.glob("start*"))
 
     switch(fake, "r2")
     assert run(fake, task_queues=["orders"], port=3000)["changed"]
@@ -407,7 +407,7 @@ def test_a_candidate_that_crashes_is_refused_and_leaves_nothing(fake: FakePm2) -
     assert "release r2 was tried beside the live one and refused" in refused["msg"]
     assert "Error: boom" in refused["msg"]
     assert fake.rows == before
-    assert not list(fake.root.glob("candidate*"))
+    assert not list(fake.root.glob("start*"))
 
 
 def test_a_candidate_that_does_not_answer_is_refused(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,6 +433,35 @@ def test_nothing_is_tried_when_nothing_would_change(fake: FakePm2) -> None:
     assert candidate(fake, "r1")["candidates"] == []
     assert fake.calls == []
     assert candidate(fake, "r1", environment={"KEY": CANARY, "LEVEL": "debug"})["candidates"] != []
+
+
+def test_what_answers_is_tried_before_it_is_started_again(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pm2, "health", lambda _url: (True, "200"))
+    options = {"task_queues": ["orders"], "port": 3000, "health_url": "http://127.0.0.1:3000/health"}
+    run(fake, options={"try_first": True}, **options)
+    assert fake.calls[0] == "start", "nothing to protect"
+    switch(fake, "r2")
+    back = run(fake, options={"try_first": True}, **options)
+    assert back["changed"]
+    assert {(r["name"], r["release"]) for r in fake.rows} == {("worker", "r2"), ("api", "r2")}
+    assert fake.calls.count("start") == 2
+    assert sorted(c for c in fake.calls if c != "start") == [
+        "delete api-candidate@r2",
+        "delete worker@r1 worker@r1 api@r1",
+    ]
+
+
+def test_what_is_tried_first_and_fails_leaves_what_runs_alone(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pm2, "health", lambda _url: (True, "200"))
+    options = {"task_queues": ["orders"], "port": 3000, "health_url": "http://127.0.0.1:3000/health"}
+    run(fake, **options)
+    before = list(fake.rows)
+    switch(fake, "r2")
+    monkeypatch.setattr(pm2, "health", lambda url: (":3000/" in url, "500 {}"))
+    failed = run(fake, options={"try_first": True}, **options)
+    assert "tried beside the live one and refused" in failed["msg"]
+    assert fake.rows == before
+    assert not list(fake.root.glob("start*"))
 
 
 def test_candidates_of_an_interrupted_run_are_taken_away(fake: FakePm2) -> None:

@@ -88,7 +88,7 @@ def test_create_again_change_again_back_and_check(host: Path) -> None:
     assert first["changed"]
     assert first["diff"]["before"]["orders"] == {"live": "", "releases": []}
     assert first["live"] == {"orders": live(host)}
-    assert first["switched"] == [{"name": "orders", "root": str(host / "app"), "release": live(host)}]
+    assert first["switched"] == [{"name": "orders", "root": str(host / "app"), "release": live(host), "before": ""}]
     assert not run(host, artifact=artifact(host, "one"))["changed"]
     assert not run(host, check=True, artifact=artifact(host, "one"))["changed"]
 
@@ -121,6 +121,21 @@ def test_a_rejected_release_gives_way_and_is_not_gone_back_to(host: Path) -> Non
     assert f"{two} (bad)" in failed["msg"]
     assert run(host, artifact=artifact(host, "two"))["live"] == {"orders": two}
     assert log(host)[-2:] == ["accept", "live"]
+
+
+def test_a_rollback_that_fails_gives_way_to_what_served_before_it(host: Path) -> None:
+    for name in ("one", "two", "three"):
+        run(host, artifact=artifact(host, name))
+    three = live(host)
+    (switched,) = run(host, release="previous")["switched"]
+    assert (live(host), switched["before"]) == (switched["release"], three)
+    refused = run(host, state="rejected", **switched, options={"bad": False})
+    assert (refused["live"]["orders"], "bad" in refused["diff"]["after"]["orders"]) == (three, False)
+    (switched,) = run(host, release="previous")["switched"]
+    run(host, state="rejected", **switched)
+    assert live(host) == three
+    run(host, release="previous")
+    assert live(host) == run(host, state="present", artifact=artifact(host, "one"))["applications"][0]["release"]
 
 
 def test_only_so_many_releases_are_kept(host: Path) -> None:
