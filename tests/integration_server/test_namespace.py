@@ -113,6 +113,8 @@ def test_tls_to_a_server_without(host: Host, unique: str) -> None:
 
 
 def test_nothing_is_left_on_the_host(host: Host, unique: str) -> None:
-    before = host.run("ls", "/tmp")
+    before = {*host.run("ls", "/tmp").split()}
     host.module("namespace", check=True, namespaces=[{"name": unique}])
-    assert host.run("ls", "/tmp") == before
+    # The health checks of the containers put files of their own there for a moment.
+    after = {name for name in host.run("ls", "/tmp").split() if not name.startswith("runc-process")}
+    assert after <= before
