@@ -4,14 +4,12 @@
 """Talks to the PM2 daemon of one application.
 
 Private to this collection. PM2's command takes half a second of a processor to start, each time, which is most felt while
-processes start. So listings are asked of the daemon over its socket, as the command does; and what the command cannot do
-at all, to add instances to those of an earlier release, a short program does with PM2's own library.
+processes start. So listings are asked of the daemon over its socket, as the command does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -33,37 +31,14 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     instances,
     parse,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._pm2_library import Library
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
 from ansible_collections.durable.temporal.plugins.module_utils._watch import POLL_SECONDS, BusyError, alone
 
-COUNTER = itertools.count()
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SOCKET_SECONDS = 10
 # How long an instance that is about to start is waited for before it is told to end. Longer than its listen_timeout.
 LAUNCH_SECONDS = 30
-# How many instances PM2 starts at a time: each keeps a processor busy for a second.
-CONCURRENT = str(2 * (os.cpu_count() or 1))
-# Arguments: directory of PM2, and a file of what is to be started.
-# A start of declared processes restarts those that run under the same names. PM2 asks its daemon which these are; when
-# the answer is none, it adds to them.
-PROGRAM = """
-const [directory, file] = process.argv.slice(1);
-const pm2 = require(directory);
-delete process.env.PM2_PROGRAMMATIC; // What the processes need not inherit.
-delete process.env.PM2_CONCURRENT_ACTIONS;
-const done = (error) => {
-  if (error) console.error('[ERROR] ' + [].concat(error).map((e) => e.message || e).join('; '));
-  process.exit(error ? 1 : 0);
-};
-pm2.connect((refused) => {
-  if (refused) return done(refused);
-  const ask = pm2.Client.executeRemote;
-  pm2.Client.executeRemote = function (method, ...values) {
-    return method === 'getMonitorData' ? values.pop()(null, []) : ask.call(this, method, ...values);
-  };
-  pm2.start(JSON.parse(require('node:fs').readFileSync(file)), done);
-});
-"""
 
 
 def release_of(pid: int) -> str:
@@ -121,6 +96,7 @@ class Daemon:
         self.timeout_seconds = timeout_seconds
         self.home = Path(application["pm2_home"])
         self._held: list[int] = []
+        self._library: Library | None = None
 
     def runs(self) -> bool:
         """Whether the daemon runs in its unit.
@@ -159,27 +135,28 @@ class Daemon:
             raise Pm2Error(str(error)) from None
         finally:
             self._held = []
+            if self._library:
+                self._library.close()
+                self._library = None
+
+    def _account(self) -> Account:
+        return Account.find(self.application["user"], self.application["group"] or "")
+
+    def _environment(self) -> dict[str, str]:
+        """PM2 writes all variables of the processes, and so their secrets, into its list for the next boot."""
+        return {"HOME": str(self.home.parent), "PM2_HOME": str(self.home), "PM2_DISABLE_VERSION_CHECK": "true"}
 
     def call(self, verb: str, *arguments: str) -> str:
         """Run a PM2 command as the user, with an environment that processes may inherit.
 
-        ``start`` takes a file and adds what it declares to what runs.
-
         :raises Pm2Error: PM2 says that it failed. That it does not say so means nothing.
         """
-        account = Account.find(self.application["user"], self.application["group"] or "")
-        # PM2 writes all variables of the processes, and so their secrets, into its list for the next boot.
-        environment = {"HOME": str(self.home.parent), "PM2_HOME": str(self.home), "PM2_DISABLE_VERSION_CHECK": "true"}
         command = [self.pm2, verb, *arguments]
-        if verb == "start":
-            library = Path(self.pm2).resolve().parent.parent
-            command = ["node", "-e", PROGRAM, str(library), *arguments]
-            environment |= {"PM2_PROGRAMMATIC": "true", "PM2_CONCURRENT_ACTIONS": CONCURRENT}
         try:
             result = run_as(
-                account,
+                self._account(),
                 command,
-                environment,
+                self._environment(),
                 timeout_seconds=self.timeout_seconds,
                 umask=0o027,
                 keep_open=self._held,
@@ -200,7 +177,7 @@ class Daemon:
 
         :raises OSError: it cannot be written.
         """
-        account = Account.find(self.application["user"], self.application["group"] or "")
+        account = self._account()
         fresh = path.with_name(f"{path.name}.new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -214,14 +191,12 @@ class Daemon:
 
         :raises Pm2Error: PM2 says that it failed.
         """
-        place = Path(self.application["ecosystem"]).with_name(f"start-{next(COUNTER)}.config.json")
         try:
-            self.write(place, json.dumps(file))
-            self.call("start", str(place))
+            if not self._library:
+                self._library = Library(self._account(), self.pm2, self._environment(), self._held)
         except OSError as error:
-            raise Pm2Error(f"{place} cannot be written: {error.strerror}") from None
-        finally:
-            place.unlink(missing_ok=True)
+            raise Pm2Error(f"{self.pm2} cannot be run: {error}. Run site.yml first; it installs PM2.") from None
+        self._library.start(file, self.timeout_seconds)
 
     def end(self, numbers: t.Sequence[str]) -> None:
         """Let instances end, all at once; returns when they have. PM2's command would take one after the other.

@@ -43,6 +43,17 @@ def passed_on(environment: t.Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environment.items() if k.upper() in PASSED_ON or k.upper().startswith(PASSED_ON_PREFIX)}
 
 
+def _as(
+    account: Account, environment: t.Mapping[str, str], umask: int, keep_open: t.Collection[int]
+) -> dict[str, t.Any]:
+    """What makes a program run as the account, with exactly this environment (and a default ``PATH``)."""
+    switch: dict[str, t.Any] = {}
+    if os.geteuid() == 0:
+        switch = {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
+    env = {"PATH": PATH, "LANG": "C.UTF-8", **environment}
+    return {"text": True, "errors": "replace", "env": env, "umask": umask, "pass_fds": tuple(keep_open), **switch}
+
+
 def run_as(
     account: Account,
     argv: t.Sequence[str],
@@ -58,20 +69,33 @@ def run_as(
     :raises subprocess.TimeoutExpired: it was still running after ``timeout_seconds`` and has been killed.
     :raises OSError: it could not be started.
     """
-    switch: dict[str, t.Any] = {}
-    if os.geteuid() == 0:
-        switch = {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
     return subprocess.run(
         list(argv),
         check=False,
         capture_output=True,
-        text=True,
-        errors="replace",
         stdin=subprocess.DEVNULL,
         cwd=directory,
-        env={"PATH": PATH, "LANG": "C.UTF-8", **environment},
         timeout=timeout_seconds,
-        umask=umask,
-        pass_fds=tuple(keep_open),
-        **switch,
+        **_as(account, environment, umask, keep_open),
+    )
+
+
+def talk_as(
+    account: Account,
+    argv: t.Sequence[str],
+    environment: t.Mapping[str, str],
+    umask: int = 0o022,
+    keep_open: t.Collection[int] = (),
+) -> subprocess.Popen[str]:
+    """Begin a program as :func:`run_as` does, and talk to it over its standard streams.
+
+    :raises OSError: it could not be started.
+    """
+    return subprocess.Popen(
+        list(argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        **_as(account, environment, umask, keep_open),
     )
