@@ -688,6 +688,9 @@ class Candidate:
         try:
             self._watch(file, on_port(self.application["health_url"] or "", declared, port), starting)
         except Pm2Error as error:
+            # What is still to come must be there to be taken away.
+            with contextlib.suppress(Pm2Error):
+                starting.wait()
             said = "".join(last_lines(logs[name], offsets) for name in self._silent() or logs)
             raise RefusedError(
                 f"release {self.release} was tried beside the live one and refused: {error}.{said}"

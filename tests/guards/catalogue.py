@@ -1084,6 +1084,13 @@ PM2 = _guards(
         "test_what_listens_itself_ends_before_its_successor_starts",
     ),
     (
+        "what is still to come when a candidate has failed",
+        "Candidate.attempt",
+        "starting.wait()",
+        "None",
+        "test_a_candidate_that_crashes_is_refused_and_leaves_nothing",
+    ),
+    (
         "what answers is tried first",
         "Work._start",
         "self.module.params['try_first'] and self.found",

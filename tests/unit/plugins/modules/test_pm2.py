@@ -8,6 +8,8 @@ import io
 import json
 import os
 import stat
+import threading
+import time
 import typing as t
 from pathlib import Path
 from unittest import mock
@@ -40,6 +42,8 @@ class FakePm2:
         self.pid = 100
         self.started: list[Json] = []
         self.listening: set[str] = set()
+        self.slowly = 0.0
+        self.idle = threading.Event()
 
     @property
     def live(self) -> str:
@@ -82,10 +86,13 @@ class FakePm2:
 
     def start(self, file: Json) -> None:
         self.calls.append("start")
+        self.idle.clear()
         self.started = file["apps"]
         for entry in self.started:
+            time.sleep(self.slowly)
             tried = Path(entry["cwd"]).name if entry["name"].endswith("-candidate") else ""
             self.rows += [self.spawn(entry, release=tried) for _instance in range(entry["instances"])]
+        self.idle.set()
 
     def names(self) -> dict[str, str]:
         """Number of each instance to its process and release."""
@@ -399,14 +406,17 @@ def test_a_candidate_runs_beside_what_is_live_and_goes_with_the_switch(fake: Fak
     assert {r["name"] for r in fake.rows} == {"worker", "api"}
 
 
-def test_a_candidate_that_crashes_is_refused_and_leaves_nothing(fake: FakePm2) -> None:
+@pytest.mark.parametrize("slowly", [0, 0.05])
+def test_a_candidate_that_crashes_is_refused_and_leaves_nothing(fake: FakePm2, slowly: float) -> None:
     run(fake, task_queues=["orders"], port=3000)
+    fake.slowly = slowly
     before = list(fake.rows)
     fake.crashing.add("r2")
     refused = candidate(fake)
     assert refused["failed"]
     assert "release r2 was tried beside the live one and refused" in refused["msg"]
     assert "Error: boom" in refused["msg"]
+    assert fake.idle.wait(5)
     assert fake.rows == before
 
 
