@@ -43,8 +43,9 @@ options:
       - How to run C(temporal-sql-tool), as a list of arguments. The module appends the subcommands and passes all
         connection options, the password too, in the environment as C(SQL_PLUGIN), C(SQL_HOST), C(SQL_PORT),
         C(SQL_USER), C(SQL_PASSWORD), C(SQL_DATABASE), C(SQL_TLS), C(SQL_TLS_CA_FILE) and
-        C(SQL_TLS_DISABLE_HOST_VERIFICATION).
-      - A container must be told to take them over by name, such as V(--env=SQL_PASSWORD), and never by value.
+        C(SQL_TLS_DISABLE_HOST_VERIFICATION). The password is its standard input, too.
+      - A container must be told to take them over by name, such as V(--env=SQL_HOST). Of what it takes over, C(docker inspect)
+        shows the values, so a shell in it reads the password from its standard input.
     type: list
     elements: str
     default: [temporal-sql-tool]
@@ -91,15 +92,18 @@ EXAMPLES = r"""
       - docker
       - run
       - --rm
+      - --interactive
       - --network=temporal-network
       - --env=SQL_PLUGIN
       - --env=SQL_HOST
       - --env=SQL_PORT
       - --env=SQL_USER
-      - --env=SQL_PASSWORD
       - --env=SQL_DATABASE
-      - --entrypoint=temporal-sql-tool
+      - --entrypoint=sh
       - temporalio/admin-tools:1.32.2
+      - -c
+      - SQL_PASSWORD=$(cat); export SQL_PASSWORD; exec temporal-sql-tool "$@"
+      - temporal-sql-tool
     tool_database_host: temporal-postgres
     database:
       password: "{{ lookup('durable.temporal.secret', 'temporal-database-password') }}"
@@ -205,7 +209,7 @@ def commands(change: Change) -> list[list[str]]:
 
 
 def environment(options: t.Mapping[str, t.Any], store: Store) -> dict[str, str]:
-    """What the tool gets to know about the database. The password goes this way, never as an argument."""
+    """What the tool gets to know about the database. The password goes this way or by stdin, never as an argument."""
     database = options["database"]
     found = {
         "SQL_PLUGIN": options["driver"],
@@ -252,7 +256,7 @@ def run_tool(options: t.Mapping[str, t.Any], change: Change) -> None:
             done = subprocess.run(
                 [*tool, *arguments],
                 env=surroundings,
-                stdin=subprocess.DEVNULL,
+                input=password or "",
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",

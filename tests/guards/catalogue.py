@@ -150,9 +150,16 @@ OPTIONS = _guards(
     (
         "a password that everybody knows",
         "check_passwords",
-        "any(text.lower() in _KNOWN_PASSWORDS for text in _texts(values.get(name)))",
+        "any(text.lower() in _KNOWN_PASSWORDS for text in texts)",
         "False",
         "test_passwords_that_everybody_knows_are_refused",
+    ),
+    (
+        "a password that does not arrive as it is",
+        "check_passwords",
+        "any(re.search('\\\\s', text) for text in texts)",
+        "False",
+        "test_passwords_that_do_not_arrive_as_they_are_are_refused",
     ),
     ("a secret is not shown", "describe", "secret", "False", "test_values_are_described_without_what_they_hold"),
     (

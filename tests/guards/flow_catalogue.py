@@ -283,4 +283,31 @@ FLOW_GUARDS: list[FlowGuard] = [
             ),
         ),
     ),
+    FlowGuard(
+        "test_rotation.py",
+        "test_a_server_that_restarts_half_way_comes_back_by_itself[after PostgreSQL]",
+        "the new password is offered before PostgreSQL takes it",
+        (Edit("roles/temporal/tasks/rotate_offer.yml", "- __temporal_password_file.stat.exists", "- false"),),
+        repair=("rotate",),
+    ),
+    FlowGuard(
+        "test_rotation.py",
+        "test_rotation_under_load_loses_nothing",
+        "the server asks for the password with each connection",
+        (Edit("roles/temporal/vars/main.yml", "version('1.31', '>=')", "version('9.9', '>=')"),),
+        prepare=("site",),
+    ),
+    FlowGuard(
+        "test_rotation.py",
+        "test_cut_off_at_each_step_it_goes_on_and_the_next_run_finishes",
+        "a renewal that was begun is finished with its value",
+        (Edit("plugins/plugin_utils/_secrets.py", "            if self.renewing(name):\n", "            if False:\n"),),
+        repair=("rotate",),
+    ),
+    FlowGuard(
+        "test_rotation.py",
+        "test_a_new_certificate_is_taken_over_without_a_lost_connection",
+        "nginx is asked about the certificate and its key",
+        (Edit("roles/nginx/tasks/main.yml", "test_command: [nginx, -t]", "test_command: ['true']"),),
+    ),
 ]

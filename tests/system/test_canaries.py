@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 from vm import Vm
 
-# Where a secret may lie on the host, and why. Everything here must be closed to group and others.
-ALLOWED = [
-    r"/opt/[^/]+/temporal/secrets/.*",  # mounted into the containers
+# Where each secret may lie on the host, and why; it is closed to group and others there. Any other place is a leak.
+SECRETS = r"/opt/[^/]+/temporal/secrets"
+PLACES = {
+    # Mounted into PostgreSQL's container, which is initialised with it; the way in when a rotation was cut off.
+    "postgres-superuser-password": [rf"{SECRETS}/postgres/superuser-password"],
+    # Mounted into the server's container, which asks for it with each connection.
+    "temporal-database-password": [rf"{SECRETS}/temporal/database-password"],
+}
+OF_APPLICATIONS = [
     r"/etc/[^/]+/ecosystem\.config\.(json|js)",  # the environment of the application's processes
     r"/var/lib/[^/]+/\.pm2/dump\.pm2(\.bak)?",  # PM2's copy of it, from which it resurrects them after a reboot
-    r"/etc/durable-temporal/.*",  # what the health timer and the operator's commands read
 ]
-SEARCHED = ["/etc", "/home", "/opt", "/root", "/srv", "/usr/local", "/var"]
+SEARCHED = ["/dev/shm", "/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var"]
 PATTERNS = "/run/durable-canaries"  # a tmpfs: searched for from memory, and gone with the test
 ONE = PATTERNS + "-one"
 
@@ -42,6 +47,11 @@ def patterns(vm: Vm, canaries: Mapping[str, str]) -> Iterator[str]:
     vm.run("rm", "-f", PATTERNS, ONE)
 
 
+def may_hold(name: str, path: str) -> bool:
+    """Whether a file of the host may hold this secret."""
+    return any(re.fullmatch(place, path) for place in PLACES.get(name, OF_APPLICATIONS))
+
+
 def names_in(vm: Vm, canaries: Mapping[str, str], path: str) -> list[str]:
     """Which secrets a file of the host holds."""
     held = []
@@ -61,14 +71,16 @@ def files_with(vm: Vm, patterns: str, *roots: str) -> list[str]:
     # grep says 1 when it finds nothing, and 2 also when a file vanished under it.
     script = 'p=$1; shift; grep -r -l -a -F -D skip -f "$p" -- "$@" 2>/dev/null; [ $? -le 2 ]'
     present = [root for root in roots if vm.succeeds("test", "-d", root)]
-    return sorted(vm.sh(script, patterns, *present).splitlines())
+    found = vm.sh(script, patterns, *present).splitlines()
+    return sorted(path for path in found if path not in {PATTERNS, ONE})
 
 
 def test_files_of_the_host(vm: Vm, canaries: Mapping[str, str], patterns: str) -> None:
     """Configuration, release trees, logs, image layers, container data, and everything else on the disk."""
     found = files_with(vm, patterns, *SEARCHED)
-    wrong = [path for path in found if not any(re.fullmatch(allowed, path) for allowed in ALLOWED)]
-    assert not wrong, {path: names_in(vm, canaries, path) for path in wrong}
+    held = {path: names_in(vm, canaries, path) for path in found}
+    wrong = {path: [name for name in names if not may_hold(name, path)] for path, names in held.items()}
+    assert not any(wrong.values()), {path: names for path, names in wrong.items() if names}
     # The search works: what the platform needs is found where it may be.
     assert found, "no secret was found anywhere, not even where it belongs"
     for path in found:
@@ -100,6 +112,17 @@ def test_the_process_list(vm: Vm, canaries: Mapping[str, str]) -> None:
     assert told(canaries, commands) == []
     environments = vm.sh("cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'", user="nobody")
     assert told(canaries, environments) == []
+
+
+def test_environments_of_processes(vm: Vm, canaries: Mapping[str, str]) -> None:
+    """Only the application's own processes have secrets in theirs, and only those of applications."""
+    read = "for each in /proc/[0-9]*/environ; do printf '%s ' \"$(stat -c %U \"$each\")\"; tr '\\0\\n' '  ' <\"$each\"; echo; done"
+    holders: dict[str, set[str]] = {}
+    for line in vm.sh(f"{{ {read}; }} 2>/dev/null").splitlines():
+        for name in told(canaries, line):
+            holders.setdefault(name, set()).add(line.split(" ", 1)[0])
+    assert not set(holders) & set(PLACES), holders
+    assert all("root" not in users for users in holders.values()), holders
 
 
 def test_environments_inside_containers(vm: Vm, canaries: Mapping[str, str]) -> None:

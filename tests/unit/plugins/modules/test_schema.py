@@ -153,6 +153,12 @@ def test_the_password_reaches_the_tool_and_nothing_else(bench: Bench) -> None:
     assert "pw-canary" not in json.dumps({key: value for key, value in result.items() if key != "invocation"})
 
 
+def test_a_container_without_the_password_in_its_environment_reads_it(bench: Bench) -> None:
+    script = 'SQL_PASSWORD=$(cat); export SQL_PASSWORD; exec "$@"'
+    bench.call(tool=["env", "-u", "SQL_PASSWORD", "sh", "-c", script, "sh", str(bench.tool)])
+    assert [password for _name, _arguments, password in bench.runs()] == ["pw-canary"] * 4
+
+
 def test_check_mode_predicts_what_then_happens(bench: Bench) -> None:
     predicted = bench.call(check=True)
     assert bench.runs() == []

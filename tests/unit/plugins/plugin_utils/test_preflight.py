@@ -135,6 +135,13 @@ def test_passwords_that_everybody_knows_are_refused() -> None:
     assert check_passwords(SPEC, {"web_password": "w7-rGq1", "web_source": "changeme"}) == []
 
 
+@pytest.mark.parametrize("value", ["two words", "a-line\n", " before"])
+def test_passwords_that_do_not_arrive_as_they_are_are_refused(value: str) -> None:
+    assert [p.about for p in check_passwords(SPEC, {"web_password": value})] == ["web_password"]
+    assert value.strip() not in check_passwords(SPEC, {"web_password": value})[0].text
+    assert check_passwords(SPEC, {"web_source": value}) == []
+
+
 @pytest.mark.parametrize(
     ("value", "secret", "words"),
     [
