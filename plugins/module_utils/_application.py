@@ -13,6 +13,8 @@ import re
 import typing as t
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# A release is tried beside the live one by processes with this in their name.
+CANDIDATE = "-candidate"
 PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 # What an application may leave out. Paths follow from its name.
@@ -196,3 +198,8 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         logs=f"/var/log/pm2/{name}",
     )
     return application
+
+
+def candidate_queue(queue: str, release: str) -> str:
+    """The task queue that only the candidate of a release polls."""
+    return f"{queue}{CANDIDATE}-{release}"

@@ -13,9 +13,9 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
+from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE, candidate_queue
 from ansible_collections.durable.temporal.plugins.module_utils._environment import digest, environment_of
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
-from ansible_collections.durable.temporal.plugins.module_utils._watch import CANDIDATE, candidate_queue
 
 # The variable that every process carries, so that a listing tells which declaration it was started from.
 DEFINITION = "DURABLE_DEFINITION"

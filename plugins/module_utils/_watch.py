@@ -21,8 +21,6 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import open_url
 
 POLL_SECONDS = 0.1
-# A release is tried beside the live one by processes with this in their name.
-CANDIDATE = "-candidate"
 
 
 class BusyError(Exception):
@@ -43,11 +41,6 @@ def health(url: str) -> tuple[bool, str]:
         if isinstance(data, dict) and "status" in data:
             return code == 200 and data["status"] == "healthy", f"{code} {body.strip()[:200]}"
     return code == 200, f"{code} {body.strip()[:200]}"
-
-
-def candidate_queue(queue: str, release: str) -> str:
-    """The task queue that only the candidate of a release polls."""
-    return f"{queue}{CANDIDATE}-{release}"
 
 
 def on_port(url: str, declared: str, port: int) -> str:

@@ -263,6 +263,7 @@ import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
@@ -286,7 +287,6 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon impor
 from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, complaint, read
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
-    CANDIDATE,
     POLL_SECONDS,
     health,
     on_port,

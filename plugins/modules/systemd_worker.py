@@ -242,6 +242,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._application import candidate_queue
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import (
     CANDIDATE_NUMBER,
@@ -265,7 +266,6 @@ from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     POLL_SECONDS,
     BusyError,
     alone,
-    candidate_queue,
     health,
     on_port,
     spare_port,
