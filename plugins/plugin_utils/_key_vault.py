@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import importlib
 import os
+import secrets
 import sys
 import time
 import typing as t
@@ -27,6 +28,8 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._references impor
 from ansible_collections.durable.temporal.plugins.plugin_utils._run_cache import RunCache
 
 _HERE = "ansible_collections.durable.temporal.plugins.plugin_utils"
+# The tag of a version that is being handed out.
+RENEWAL = "durable-renewal"
 PACKAGES = ("azure-identity", "azure-keyvault-secrets")
 
 
@@ -35,11 +38,18 @@ class AzureKeyVault:
 
     name = "azure_keyvault"
 
-    def __init__(self, settings: Settings, cache: RunCache | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        cache: RunCache | None = None,
+        make: Callable[[], str] = lambda: secrets.token_urlsafe(32),
+    ) -> None:
         """
         :param cache: of the run; its own when not given. None is used when the settings do not want one.
+        :param make: makes the value of a secret that is renewed.
         """
         self._settings = settings
+        self._make = make
         self._given = cache
         self._opened: RunCache | None = None
 
@@ -58,14 +68,14 @@ class AzureKeyVault:
                 found |= {reference: value for reference in wanted[place] if value is not None}
         return found
 
-    def put(self, name: str, value: str) -> str:
+    def put(self, name: str, value: str, tags: Mapping[str, str] | None = None, content_type: str | None = None) -> str:
         """Set a secret in the vault of the settings; its new version.
 
         :raises SecretError: what keeps from writing it.
         """
         url, mapped = self._settings.url(Reference(name)), secret_name(name)
         cache = self._cache()
-        version = str(_client(url, self._settings, cache).write(mapped, value))
+        version = str(_client(url, self._settings, cache).write(mapped, value, tags or {}, content_type))
         if cache is not None:
             cache.put([value], *self._key(url, mapped, ""))
             cache.put([value], *self._key(url, mapped, version))
@@ -88,6 +98,34 @@ class AzureKeyVault:
                 for name in missing:
                     self.put(name, values[name]())
         return missing
+
+    # Renewing: the new version says by a tag that it is not everywhere yet.
+
+    def renewing(self, name: str) -> bool:
+        """Whether a renewal has begun and is not settled."""
+        current = self._current(name)
+        return current is not None and RENEWAL in current.tags
+
+    def renew(self, name: str) -> None:
+        """Make a new version with a new value, unless the latest one is being handed out already."""
+        with self._alone(self._cache(), self._settings.url(Reference(name))):
+            current = self._current(name)
+            tags = current.tags if current else {}
+            if RENEWAL not in tags:
+                content_type = current.content_type if current else None
+                self.put(name, self._make(), {**tags, RENEWAL: "unfinished"}, content_type)
+
+    def settle(self, name: str) -> None:
+        """Everybody uses the latest version."""
+        current = self._current(name)
+        if current is not None and RENEWAL in current.tags:
+            client = _client(self._settings.url(Reference(name)), self._settings, self._cache())
+            kept = {tag: value for tag, value in current.tags.items() if tag != RENEWAL}
+            client.tag(secret_name(name), current.version, kept)
+
+    def _current(self, name: str) -> t.Any:
+        client = _client(self._settings.url(Reference(name)), self._settings, self._cache())
+        return client.current(secret_name(name))
 
     def remedy(self, reference: Reference) -> str:
         url = self._settings.url(reference)

@@ -35,6 +35,15 @@ for _name in ("azure", "msal"):
 
 
 @dataclass(frozen=True)
+class Current:
+    """The latest version of a secret as it is kept, whatever its dates say."""
+
+    version: str
+    tags: t.Mapping[str, str]
+    content_type: str | None
+
+
+@dataclass(frozen=True)
 class Wanted:
     """A secret of the vault; an empty version is the latest one."""
 
@@ -70,18 +79,53 @@ class Client:
         found = self._together([(each, lambda s, each=each: self._get(each, s)) for each in wanted], "read")  # type: ignore[misc]
         return {each: found[each] for each in wanted}
 
-    def write(self, name: str, value: str) -> str:
+    def write(self, name: str, value: str, tags: t.Mapping[str, str], content_type: str | None = None) -> str:
         """Set a secret; its new version.
 
         :raises SecretError: what keeps from writing it.
         """
         wanted = Wanted(name)
+        about: dict[str, t.Any] = {"content_type": content_type} if content_type else {}
 
         def put(seconds: float) -> str:
-            made = self._client.set_secret(name, value, connection_timeout=seconds, read_timeout=seconds)
+            made = self._client.set_secret(
+                name, value, tags=dict(tags) or None, connection_timeout=seconds, read_timeout=seconds, **about
+            )
             return str(made.properties.version)
 
         return self._together([(wanted, put)], "written")[wanted]
+
+    def current(self, name: str) -> Current | None:
+        """What there is of a secret; ``None`` when the vault does not have it.
+
+        :raises SecretError: what keeps from asking.
+        """
+        wanted = Wanted(name)
+
+        def get(seconds: float) -> Current | None:
+            try:
+                about = self._client.get_secret(name, connection_timeout=seconds, read_timeout=seconds).properties
+            except Exception as error:
+                if errors.is_missing(error):
+                    return None
+                raise
+            return Current(str(about.version), dict(about.tags or {}), about.content_type)
+
+        return self._together([(wanted, get)], "read")[wanted]
+
+    def tag(self, name: str, version: str, tags: t.Mapping[str, str]) -> None:
+        """Give a version these tags, and no others.
+
+        :raises SecretError: what keeps from writing them.
+        """
+        wanted = Wanted(name, version)
+
+        def put(seconds: float) -> None:
+            self._client.update_secret_properties(
+                name, version, tags=dict(tags), connection_timeout=seconds, read_timeout=seconds
+            )
+
+        self._together([(wanted, put)], "written")
 
     # The token goes along with the first request, instead of being asked for by an answer, where the name of the vault
     # says what the token must be for. With the others the SDK asks first, and checks the answer.

@@ -245,7 +245,7 @@ def _generated(options: Options) -> Provider:
 
 
 def _azure_keyvault(options: Options) -> Provider:
-    return AzureKeyVault(options.vault() if options.vault else Settings())
+    return AzureKeyVault(options.vault() if options.vault else Settings(), make=lambda: password(options.length))
 
 
 PROVIDERS: dict[str, t.Callable[[Options], Provider]] = {

@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_PUT = do_POST = do_DELETE = do_GET
+    do_PUT = do_POST = do_PATCH = do_DELETE = do_GET
 
     def _serve(self) -> None:
         url = urlsplit(self.path)

@@ -72,6 +72,8 @@ class Version:
     enabled: bool = True
     expires: int | None = None
     starts: int | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    content_type: str | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -89,7 +91,7 @@ class Application:
 
 @dataclass
 class Fault:
-    """Something that goes wrong. ``service`` and ``name`` say where, ``times`` how often; none means from now on.
+    """Something that goes wrong. ``service``, ``name`` and ``method`` say where, ``times`` how often; none means from now on.
 
     ``kind`` is one of :data:`FAULTS`, or ``hang``, ``reset``, ``slow``, ``trickle``, ``throttle``, ``unavailable``,
     ``expired_token``, ``wrong_challenge``, ``no_identity``. ``seconds`` is how long: of a slow answer, and of a
@@ -99,6 +101,7 @@ class Fault:
     kind: str
     service: str = "vault"
     name: str = ""
+    method: str = ""
     times: int | None = None
     seconds: float = 0
     retry_after: str = "1"
@@ -240,7 +243,7 @@ class Services:
         }
         with self._lock:
             self.seen.append(entry)
-            fault = self._fault(service, name)
+            fault = self._fault(service, name, request.method)
         answer = getattr(self, f"_{service}")(request, fault, entry)
         entry["status"] = answer.status
         return answer
@@ -257,9 +260,11 @@ class Services:
             return "token", ""
         return "nothing", ""
 
-    def _fault(self, service: str, name: str) -> Fault | None:
+    def _fault(self, service: str, name: str, method: str) -> Fault | None:
         for fault in self.faults:
             if fault.service not in (service, "any") or (fault.name and fault.name != name):
+                continue
+            if fault.method and fault.method != method:
                 continue
             now = time.monotonic()
             if fault.kind == "throttle" and fault.seconds:
@@ -338,6 +343,8 @@ class Services:
             answer = self._read(request, parts[1], parts[2] if len(parts) > 2 else "")
         elif request.method == "PUT" and len(parts) == 2:
             answer = self._write(request, parts[1])
+        elif request.method == "PATCH" and len(parts) == 3:
+            answer = self._update(request, parts[1], parts[2])
         else:
             answer = Answer(405, {"error": {"code": "MethodNotAllowed", "message": request.method}})
         if fault is not None and fault.kind in ("slow", "trickle"):
@@ -375,10 +382,21 @@ class Services:
 
     def _write(self, request: Request, name: str) -> Answer:
         try:
-            value = json.loads(request.body)["value"]
+            given = json.loads(request.body)
+            value = given["value"]
         except (ValueError, KeyError, TypeError):
             return _refusal("BadParameter", "", "Property value is required.", 400)
-        return Answer(200, self._bundle(request, name, self.put(name, str(value))))
+        made = self.put(name, str(value), tags=given.get("tags") or {}, content_type=given.get("contentType"))
+        return Answer(200, self._bundle(request, name, made))
+
+    def _update(self, request: Request, name: str, wanted: str) -> Answer:
+        version = next((v for v in self.secrets.get(name, []) if v.version == wanted), None)
+        if version is None:
+            return FAULTS["SecretNotFound"](request)
+        version.tags = json.loads(request.body).get("tags", version.tags)
+        bundle = self._bundle(request, name, version)
+        del bundle["value"]
+        return Answer(200, bundle)
 
     @staticmethod
     def _bundle(request: Request, name: str, version: Version) -> dict[str, Any]:
@@ -395,6 +413,8 @@ class Services:
             "value": version.value,
             "id": f"https://{request.host}/secrets/{quote(name)}/{version.version}",
             "attributes": attributes,
+            "tags": version.tags,
+            **({"contentType": version.content_type} if version.content_type else {}),
         }
 
     # The token service

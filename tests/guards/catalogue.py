@@ -1644,6 +1644,13 @@ KEY_VAULT = [
             "test_seeding_sets_what_is_missing_and_changes_nothing",
         ),
         (
+            "a renewal that has begun is not begun again",
+            "AzureKeyVault.renew",
+            "RENEWAL not in tags",
+            "True",
+            "test_a_renewal_is_begun_once_and_settled",
+        ),
+        (
             "the SDK is missing",
             "_module",
             "importlib.import_module(f'{_HERE}._azure').MISSING",

@@ -20,6 +20,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings, secret_name
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._run_cache import RunCache
+from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import Renewable
 from azure.keyvault.secrets._shared.http_challenge_cache import _cache as challenges
 from vault_certificates import Authority, client_pair
 from vault_double import Double
@@ -608,6 +609,42 @@ def test_a_remedy_is_a_command(settings: Settings) -> None:
 def test_secrets_of_the_settings_are_not_shown() -> None:
     shown = repr(Settings(client_secret=VALUE, client_certificate_password=VALUE, oidc_token=VALUE))
     assert VALUE not in shown
+
+
+def test_a_renewal_is_begun_once_and_settled(double: Double, get: Get, settings: Settings, tmp_path: Path) -> None:
+    name = "kept"
+    double.services.put(name, "old", tags={"owner": "orders"}, content_type="text/plain")
+
+    def source(value: str) -> AzureKeyVault:
+        return AzureKeyVault(settings, RunCache(tmp_path / "run", b"run"), make=lambda: value)
+
+    assert get(Reference(name)) == {Reference(name): "old"}
+    assert not source("x").renewing(name)
+    source("x").settle(name)
+    source("new").renew(name)
+    # Another run that was asked for a new one finishes what was begun.
+    source("newer").renew(name)
+    assert source("x").renewing(name)
+    assert get(Reference(name)) == {Reference(name): "new"}
+    source("x").settle(name)
+    assert not source("x").renewing(name)
+    versions = double.services.secrets[name]
+    assert [(v.value, v.tags, v.content_type) for v in versions] == [
+        ("old", {"owner": "orders"}, "text/plain"),
+        ("new", {"owner": "orders"}, "text/plain"),
+    ]
+    source("newer").renew(name)
+    assert versions[-1].value == "newer"
+    source("first").renew("not-there-yet")
+    assert double.services.secrets["not-there-yet"][0].value == "first"
+    assert isinstance(source("x"), Renewable)
+
+
+def test_a_renewal_that_is_not_allowed_is_told(double: Double, settings: Settings) -> None:
+    double.services.fail("ForbiddenByRbac", method="PUT")
+    with pytest.raises(SecretError, match=r"may not set the secret database-password .*Key Vault Secrets Officer"):
+        AzureKeyVault(replace(settings, cache=False)).renew(A.name)
+    assert len(double.services.secrets[A.name]) == 1
 
 
 def test_seeding_sets_what_is_missing_and_changes_nothing(

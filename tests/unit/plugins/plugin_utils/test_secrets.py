@@ -241,7 +241,7 @@ def test_a_vault_must_be_named() -> None:
 
 def test_what_the_vault_does_not_have_comes_from_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Vault(Counting):
-        def __init__(self, settings: object) -> None:
+        def __init__(self, settings: object, make: object) -> None:
             super().__init__(a="from the vault")
 
     monkeypatch.setattr(_secrets, "AzureKeyVault", Vault)
