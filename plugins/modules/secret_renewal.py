@@ -11,11 +11,11 @@ module: secret_renewal
 short_description: Have the provider of secrets make new values
 version_added: 0.1.0
 description:
-  - With O(state=renewed), a provider that makes values itself (V(generated)) makes new ones. The former ones are kept until
+  - With O(state=renewed), a provider that makes values itself (V(generated), V(azure_keyvault)) makes new ones. The former ones are kept until
     O(state=settled) says that everybody uses the new ones.
   - While a renewal is not settled, O(state=renewed) makes no further value, so that a run that was interrupted is
     finished with the value that it had begun to hand out.
-  - A provider that takes its values from somebody else (V(env), a vault) is refused with what to do instead.
+  - A provider that takes its values from somebody else (V(env)) is refused with what to do instead.
   - Runs on the controller. Values are never shown.
 author:
   - The durable.temporal contributors (@durable-temporal)

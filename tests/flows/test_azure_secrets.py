@@ -105,19 +105,20 @@ def test_nothing_was_generated(run_dir: Path) -> None:
     assert not list((run_dir / "secrets").glob("[!.]*"))
 
 
+def connect(outputs: dict[str, str], user: str, password: str) -> str:
+    command = ["docker", "exec", "-i", outputs["vm"], "python3", "-c", CONNECT]
+    done = subprocess.run(command, input=f"{user} {password}", capture_output=True, text=True, timeout=60)
+    return done.stdout.strip()
+
+
 @pytest.mark.parametrize(
     ("user", "name"), [("temporal", "temporal-database-password"), ("postgres", "postgres-superuser-password")]
 )
 def test_the_database_takes_the_password_of_the_vault(
     vault: Vault, outputs: dict[str, str], user: str, name: str
 ) -> None:
-    def connect(password: str) -> str:
-        command = ["docker", "exec", "-i", outputs["vm"], "python3", "-c", CONNECT]
-        done = subprocess.run(command, input=f"{user} {password}", capture_output=True, text=True, timeout=60)
-        return done.stdout.strip()
-
-    assert connect(vault.values[name]) == user
-    assert connect("another-password") == "refused"
+    assert connect(outputs, user, vault.values[name]) == user
+    assert connect(outputs, user, "another-password") == "refused"
 
 
 def test_the_application_has_the_secrets_of_the_vault(vault: Vault, on_vm: Callable[..., str]) -> None:
@@ -168,6 +169,22 @@ def test_a_new_certificate_in_the_vault_is_served_without_a_restart(
     assert on_vm("systemctl show -p MainPID --value nginx") == started
     assert "PRIVATE KEY" not in run.output
     assert counted(vault, lambda: play("site", inventory))["tokens"] == 1
+
+
+def test_a_password_is_renewed_in_the_vault(vault: Vault, outputs: dict[str, str], inventory: Path) -> None:
+    name = "temporal-database-password"
+    old = vault.values[name]
+    vault.ask("reset", {})
+    run = play("rotate", inventory, extra={"renew": name})
+    assert run.rc == 0, run.failure
+    new = vault.values[name]
+    assert new != old
+    assert connect(outputs, "temporal", new) == "temporal"
+    assert connect(outputs, "temporal", old) == "refused"
+    assert old not in run.output
+    assert new not in run.output
+    assert vault.ask("summary")["tokens"] == 1
+    assert play("rotate", inventory).changed == []
 
 
 def test_an_order_goes_through(vault: Vault, outputs: dict[str, str]) -> None:
