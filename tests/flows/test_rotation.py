@@ -121,7 +121,7 @@ def test_rotation_under_load_loses_nothing(
     cases = [f"{prefix}{number}" for number in range(ORDERS)]
     for number, case in enumerate(cases):
         orders.start(case, waitForSignal=bool(number % 2), holdSeconds=number % 30)
-    with approving(orders, cases[1::2]), Load(outputs["api_url"], rate=40, mix="mixed") as load:
+    with approving(orders, cases[1::2]), Load(outputs["api_url"], rate=20, mix="mixed") as load:
         run = rotate(inventory, **ALL)
     assert run.changed, "nothing was rotated"
     assert load.report.lost == 0, (load.report, load.report.failures)
