@@ -430,7 +430,7 @@ def test_a_busy_metadata_service_is_asked_again(double: Double, get: Get) -> Non
     ],
 )
 def test_each_failure_has_its_sentence(double: Double, get: Get, kind: str, words: list[str]) -> None:
-    double.services.fail(kind, seconds=60)
+    double.services.fail(kind, seconds=10)
     began = time.monotonic()
     text = refused(get, timeout=2 if kind in ("hang", "trickle", "throttle") else 20, retries=1)
     assert time.monotonic() - began < 30
