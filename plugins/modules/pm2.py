@@ -628,7 +628,7 @@ class Candidate:
             if not self._differs([i for i in found if not i.name.endswith(CANDIDATE)]):
                 return
             try:
-                self.attempt(self._ecosystem()).wait()
+                self.attempt(self._ecosystem(), stable_seconds=self.module.params["stable_seconds"]).wait()
             except Pm2Error:
                 self.end()
                 raise
@@ -667,11 +667,13 @@ class Candidate:
         ecosystem: t.Mapping[str, t.Any],
         names: t.Collection[str] | None = None,
         more: t.Mapping[str, t.Any] | None = None,
+        stable_seconds: float = 0,
     ) -> Background:
         """Try processes of an ecosystem.
 
         :param names: those to try; all when unset. Pollers are waited for only when all are tried.
         :param more: the part of an ecosystem that is started in the same go, but not waited for.
+        :param stable_seconds: how long they must have run.
         :returns: the start, which may still be under way for ``more``.
         :raises RefusedError: they do not run, answer or poll.
         """
@@ -686,7 +688,8 @@ class Candidate:
         together = {"apps": file["apps"] + (more or {"apps": []})["apps"]}
         starting = Background(lambda: self.daemon.start(together))
         try:
-            self._watch(file, on_port(self.application["health_url"] or "", declared, port), starting)
+            url = on_port(self.application["health_url"] or "", declared, port)
+            self._watch(file, url, starting, stable_seconds)
         except Pm2Error as error:
             # What is still to come must be there to be taken away.
             with contextlib.suppress(Pm2Error):
@@ -701,7 +704,7 @@ class Candidate:
         """Candidates that do not run."""
         return [i.name for i in self.found if i.status != "online"]
 
-    def _watch(self, file: t.Mapping[str, t.Any], url: str, starting: Background) -> None:
+    def _watch(self, file: t.Mapping[str, t.Any], url: str, starting: Background, stable_seconds: float) -> None:
         """Wait until every process runs and has done so for a moment, and the address answers several times in a row.
 
         :param starting: what tells PM2 to start them.
@@ -721,7 +724,7 @@ class Candidate:
                 if answers < HEALTHY_ANSWERS:
                     wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
             wrong = wrong or self.pollers.missing(self.queues if self.application["task_queues"] else (), self.found)
-            settled = time.monotonic() - stable_since >= self.module.params["stable_seconds"]
+            settled = time.monotonic() - stable_since >= stable_seconds
             if not wrong and settled:
                 return
             crashed = any(i.status in ("stopped", "errored") or i.restarts for i in self.found)
