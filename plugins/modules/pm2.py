@@ -490,11 +490,9 @@ class Work:
         before = {i.number for i in self.found}
         missing = self.actions.start
         alone = [i.number for i in self.found if i.number in self.actions.end and i.name in missing and listens(i.pid)]
-        if alone:
-            self.daemon.end(alone)
         if missing:
             try:
-                self._start(missing)
+                self._start(missing, alone)
                 self._watch(0)
             except Pm2Error:
                 if new := [i.number for i in self.daemon.listing() if i.number not in before]:
@@ -504,9 +502,10 @@ class Work:
         ending = Background((lambda: self.daemon.end(old)) if old else None)
         self._watch(self.module.params["stable_seconds"], ending)
 
-    def _start(self, missing: t.Mapping[str, int]) -> None:
+    def _start(self, missing: t.Mapping[str, int], alone: t.Sequence[str]) -> None:
         """Start what is missing; what answers requests only after it was tried, when that was asked for.
 
+        :param alone: instances that must end before their successors start.
         :raises Pm2Error: PM2 says that it failed.
         :raises RefusedError: what was tried does not work.
         """
@@ -514,6 +513,7 @@ class Work:
         tried = self._answering(ecosystem, missing) if self.module.params["try_first"] and self.found else set()
         others = {name: count for name, count in missing.items() if name not in tried}
         if not tried:
+            self.daemon.end(alone)
             self.daemon.start(additional(ecosystem, others, self._staying()))
             return
         candidate = Candidate(self.module, self.application, self.daemon)
@@ -521,6 +521,7 @@ class Work:
         starting = candidate.attempt(ecosystem, tried, workers)
         answering = additional(ecosystem, {name: missing[name] for name in tried}, self._staying())
         ending = Background(candidate.end)
+        self.daemon.end(alone)
         self.daemon.start(answering)
         ending.wait()
         starting.wait()

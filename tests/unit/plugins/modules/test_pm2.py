@@ -461,7 +461,11 @@ def test_what_answers_is_tried_before_it_is_started_again(fake: FakePm2, monkeyp
     ]
 
 
-def test_what_is_tried_first_and_fails_leaves_what_runs_alone(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("listening", [set(), {"api"}, {"worker"}])
+def test_what_is_tried_first_and_fails_leaves_what_runs_alone(
+    fake: FakePm2, monkeypatch: pytest.MonkeyPatch, listening: set[str]
+) -> None:
+    fake.listening = listening
     monkeypatch.setattr(pm2, "health", lambda _url: (True, "200"))
     options = {"task_queues": ["orders"], "port": 3000, "health_url": "http://127.0.0.1:3000/health"}
     run(fake, **options)
