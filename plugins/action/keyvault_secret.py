@@ -15,6 +15,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import SPEC, from_variables
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import SHORTEST_LENGTH, password
+from ansible_collections.durable.temporal.plugins.plugin_utils._variables import rendered
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -46,11 +47,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         if given["length"] < SHORTEST_LENGTH:
             raise AnsibleActionFail(f"length is {given['length']}; expected {SHORTEST_LENGTH} or more.")
-        variables = task_vars or {}
-        rendered = {name: self._templar.template(variables[name]) for name in SPEC if name in variables}
+        variables = rendered(self._templar, task_vars or {}, SPEC)
         wanted = {each["name"]: _maker(each["value"], given["length"]) for each in given["secrets"]}
         try:
-            settings = from_variables(rendered, {"vault": given["vault"]} if given["vault"] else {})
+            settings = from_variables(variables, {"vault": given["vault"]} if given["vault"] else {})
             created = AzureKeyVault(settings).seed(wanted, write=not self._task.check_mode)
         except SecretError as error:
             raise AnsibleActionFail(str(error)) from None

@@ -20,6 +20,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     renewable,
     settings,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils._variables import rendered
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -46,15 +47,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 f"{', '.join(options['known'])}. A secret of an application is changed in its provider, and deploy.yml "
                 "hands it out."
             )
-        variables: dict[str, t.Any] = task_vars or {}
-        rendered = {
-            name: self._templar.template(variables[name])
-            for name in (*VARIABLES.values(), *SPEC, "inventory_dir")
-            if name in variables
-        }
+        variables = rendered(self._templar, task_vars or {}, (*VARIABLES.values(), *SPEC, "inventory_dir"))
         try:
-            names, made = settings({"generate": True}, rendered, os.environ)
-            source = provider(names, dataclasses.replace(made, vault=lambda: from_variables(rendered)))
+            names, made = settings({"generate": True}, variables, os.environ)
+            source = provider(names, dataclasses.replace(made, vault=lambda: from_variables(variables)))
             givers = renewable(source, options["names"], strict=begin)
             waiting = [name for name, giver in givers.items() if giver.renewing(name)]
             changing = [name for name in givers if (name in waiting) != begin]

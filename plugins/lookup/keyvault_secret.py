@@ -94,13 +94,13 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import SPEC, from_options
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import parse
+from ansible_collections.durable.temporal.plugins.plugin_utils._variables import rendered
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
-        variables = variables or {}
         # The configuration takes variables as they are written: a template in one would arrive unrendered.
-        given = {name: self._templar.template(variables[name]) for name in SPEC if name in variables}
+        given = rendered(self._templar, variables or {}, SPEC)
         self.set_options(var_options=given, direct=kwargs)
         try:
             wanted = [_reference(str(term), self.get_option("version") or "") for term in terms]

@@ -105,20 +105,20 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     fetch,
     provider,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils._variables import rendered
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
         variables = variables or {}
         # The configuration takes variables as they are written: a template in one would arrive unrendered.
-        given = {name: self._templar.template(variables[name]) for name in VARIABLES.values() if name in variables}
+        given = rendered(self._templar, variables, VARIABLES.values())
         self.set_options(var_options=given, direct=kwargs)
         directory = self.get_option("directory") or default_directory(variables.get("inventory_dir"))
         names = [str(term) for term in terms]
 
         def vault() -> Settings:
-            templates = {name: variables[name] for name in SPEC if name in variables}
-            return from_variables({name: self._templar.template(value) for name, value in templates.items()})
+            return from_variables(rendered(self._templar, variables, SPEC))
 
         try:
             options = Options(directory, self.get_option("length"), vault=vault)

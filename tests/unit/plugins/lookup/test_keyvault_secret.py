@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -46,6 +47,7 @@ class Runs:
             "place": double.proxy,
             "keyvault_ca_certificate": str(double.ca_file),
             "keyvault_timeout": 20,
+            "ansible_python_interpreter": sys.executable,
         }
 
     def start(self, tasks: list[dict[str, Any]], **variables: Any) -> subprocess.Popen[str]:
@@ -159,17 +161,22 @@ def test_references_that_are_missing_are_told_together(runs: Runs) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_cut_off_leaves_nothing_that_can_be_read(runs: Runs, number: signal.Signals) -> None:
-    gate = runs.folder / "gate"
+    gate, waiting = runs.folder / "gate", runs.folder / "waiting"
     tasks = [
         check("{{ lookup('durable.temporal.keyvault_secret', 'one') }}", VALUE + "one"),
-        {"ansible.builtin.wait_for": {"path": str(gate), "timeout": 60}},
+        {"ansible.builtin.shell": f"touch {waiting}; for n in $(seq 600); do [ -e {gate} ] && exit; sleep 0.1; done"},
     ]
     process = runs.start(tasks)
     assert process.stdout is not None
-    lines = iter(process.stdout.readline, "")
-    for line in lines:
-        if "TASK [ansible.builtin.wait_for]" in line:
+    for line in iter(process.stdout.readline, ""):
+        if "TASK [ansible.builtin.shell]" in line:
             break
+    # Its title is not enough: what the worker writes into the run's directory before would meet the cleaning up.
+    deadline = time.monotonic() + 60
+    while not waiting.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "the second task never began"
+        time.sleep(0.02)
     (run,) = runs.temporary.iterdir()
     kept = list((run / "durable-secrets").iterdir())
     assert kept
