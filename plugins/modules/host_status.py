@@ -70,7 +70,9 @@ options:
     elements: path
     default: []
   free_percent:
-    description: A file system with less free room than this is degraded, with less than a quarter of it failed.
+    description:
+      - A file system with less free room than this is degraded, with less than a quarter of it failed. Room that is
+        reserved for root does not count, as with C(df).
     type: int
     default: 20
 """
@@ -284,8 +286,9 @@ def unit_checks(application: str, wanted: t.Mapping[str, int], found: t.Sequence
     return checks
 
 
-def disk_check(path: str, total: int, free: int, free_percent: int) -> Check:
-    """Room on the file system of ``path``; sizes in bytes."""
+def disk_check(path: str, used: int, free: int, free_percent: int) -> Check:
+    """Room on the file system of ``path``; sizes in bytes. As ``df`` counts, without the blocks that are root's reserve."""
+    total = used + free
     percent = 100 * free / total if total else 0.0
     status: Status = "healthy" if percent >= free_percent else ("degraded" if percent >= free_percent / 4 else "failed")
     message = (
@@ -410,7 +413,7 @@ def main() -> None:
     for path in options["paths"]:
         if os.path.exists(path):
             usage = shutil.disk_usage(path)
-            checks.append(disk_check(path, usage.total, usage.free, options["free_percent"]))
+            checks.append(disk_check(path, usage.used, usage.free, options["free_percent"]))
     module.exit_json(changed=False, checks=[check.as_dict() for check in checks])
 
 

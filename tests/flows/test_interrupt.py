@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A site run that is cut off at ten evenly spread points finishes the job when it is run again."""
+"""A site run that is cut off finishes the job when it is run again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from play import interrupt, play
 
-# Between a task and what follows from its result: what was only remembered would be forgotten here.
-SETTINGS = "Restart the container for settings that need it"
+# It takes effect with a restart only, and a run that ends at this task has written it and restarted nothing yet.
+SETTING = {"postgres_custom_config": {"max_locks_per_transaction": 100}}
+WRITTEN = "Provide the image"
 
 
 def announced(inventory: Path) -> list[str]:
@@ -20,13 +21,7 @@ def announced(inventory: Path) -> list[str]:
 def test_ten_interruptions_then_it_converges(inventory: Path, on_vm: Callable[..., str]) -> None:
     names = announced(inventory)
     assert len(names) > 20, "the site is suspiciously small"
-    before_settings = next(index for index, name in enumerate(names) if name.endswith(SETTINGS))
-    points = [(len(names) * tenth // 10, "") for tenth in range(10)]
-    points = sorted([*points, (before_settings, SETTINGS)])
-    cut = [
-        interrupt("site", inventory, point, 0 if at_task else 0.3 + 0.7 * (number % 3), at_task)
-        for number, (point, at_task) in enumerate(points)
-    ]
+    cut = [interrupt("site", inventory, len(names) * tenth // 10, 0.3 + 0.7 * (tenth % 3)) for tenth in range(10)]
     assert sum(begun is not None for begun in cut) >= 9, f"too few runs were really cut off: {cut}"
 
     finished = play("site", inventory)
@@ -34,8 +29,18 @@ def test_ten_interruptions_then_it_converges(inventory: Path, on_vm: Callable[..
     again = play("site", inventory)
     assert again.rc == 0, again.failure
     assert again.changed == [], "the finished site still differed"
-    query = "select count(*) from pg_settings where pending_restart"
-    pending = on_vm(f'docker exec -u postgres temporal-postgres psql -X -At -c "{query}"').strip()
-    assert pending == "0", "settings of PostgreSQL still wait for a restart"
     assert play("deploy", inventory).rc == 0
     assert play("status", inventory).rc == 0
+
+
+def test_a_setting_that_waits_for_a_restart_is_not_forgotten(inventory: Path, on_vm: Callable[..., str]) -> None:
+    def asked(query: str) -> str:
+        return on_vm(f'docker exec -u postgres temporal-postgres psql -X -At -c "{query}"').strip()
+
+    waiting = "select count(*) from pg_settings where pending_restart"
+    assert interrupt("site", inventory, 0, 0, WRITTEN, SETTING) is not None
+    assert asked(waiting) == "1", "the setting was to be written, and nothing restarted"
+    finished = play("site", inventory, extra=SETTING)
+    assert finished.rc == 0, finished.failure
+    assert asked(waiting) == "0"
+    assert asked("show max_locks_per_transaction") == "100"

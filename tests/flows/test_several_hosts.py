@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An application on two hosts: switched by turns, and after a failure on one both are on one release again."""
+"""An application on two hosts behind a third, all of them with their secrets from one vault.
+
+The hosts are switched by turns, and after a failure on one both are on one release again.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from load import Load
 from play import ROOT, play
 from releases import API, Edit, before, deploy_with, variant
+from test_azure_secrets import APPLICATION, PLATFORM, Vault
 from test_bad_days import Orders, eventually
 from test_deploy import QUICK, Host
 
 PORT = 8012
-VMS = {"one": "durable-several-1", "two": "durable-several-2"}
+VMS = {"one": "durable-several-1", "two": "durable-several-2", "edge": "durable-several-edge"}
+FORKS = "--forks=5"
 # Broken on the second host only: as a candidate there, or not before it is live.
 AT_ONCE: Mapping[str, Edit] = {
     API: before(f"if (require('os').hostname() === '{VMS['two']}') throw new Error('boom on two');")
@@ -33,6 +39,8 @@ WHEN_LIVE: Mapping[str, Edit] = {
 class Platform:
     inventory: Path
     api_url: str
+    vault: Vault
+    reads: Mapping[str, Any]  # what the vault saw while the hosts were set up
     hosts: Mapping[str, Host]
 
     @property
@@ -55,38 +63,53 @@ def address(vm: str) -> str:
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("several")
-    vm = str(ROOT / "scripts" / "vm")
-    try:
-        subprocess.run([vm, "up", VMS["one"], "debian13", "-p", f"127.0.0.1:{PORT}:80"], check=True)
-        subprocess.run([vm, "up", VMS["two"], "debian13"], check=True)
-        first = {"hosts": {"one": {}}}
-        inventory = {
-            "all": {
-                "vars": {
-                    "ansible_connection": "community.docker.docker",
-                    "local_checkout": str(ROOT),
-                    "secrets_directory": str(folder / "secrets"),
-                },
-                "hosts": {
-                    name: {"ansible_host": host, "topology_address": address(host)} for name, host in VMS.items()
-                },
-                "children": {
-                    **dict.fromkeys(("postgres", "temporal", "temporal_ui", "edge"), first),
-                    "app": {"hosts": {name: {} for name in VMS}},
-                },
-            }
+    scripts = ROOT / "scripts"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DURABLE_RUN_DIR", str(folder))
+        try:
+            yield set_up(folder, scripts, patch)
+        finally:
+            for host in VMS.values():
+                subprocess.run([scripts / "vm", "down", host], check=True)
+            subprocess.run([scripts / "vault", "down"], check=True)
+
+
+def set_up(folder: Path, scripts: Path, patch: pytest.MonkeyPatch) -> Platform:
+    subprocess.run([scripts / "vault", "up"], check=True)
+    vault = Vault(json.loads((folder / "vault" / "double.json").read_text()))
+    patch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", vault.about["metadata"])
+    for name, host in VMS.items():
+        published = ["-p", f"127.0.0.1:{PORT}:80"] if name == "edge" else []
+        subprocess.run([scripts / "vm", "up", host, "debian13", *published], check=True)
+    first = {"hosts": {"one": {}}}
+    inventory = {
+        "all": {
+            "vars": {
+                "ansible_connection": "community.docker.docker",
+                "local_checkout": str(ROOT),
+            },
+            # Plain HTTP, although the vault has a certificate: the load asks as fast as it can.
+            "hosts": {
+                name: {"ansible_host": host, "topology_address": address(host), "topology_tls": {}}
+                for name, host in VMS.items()
+            },
+            "children": {
+                **dict.fromkeys(("postgres", "temporal", "temporal_ui"), first),
+                "app": {"hosts": {"one": {}, "two": {}}},
+                "edge": {"hosts": {"edge": {}}},
+            },
         }
-        (folder / "hosts.yml").write_text(json.dumps(inventory))
-        (folder / "group_vars").symlink_to(ROOT / "inventories" / "local" / "group_vars")
-        site = play("site", folder)
-        assert site.rc == 0, site.failure
-        deploy = play("deploy", folder)
-        assert deploy.rc == 0, deploy.failure
-        hosts = {name: Host(lambda command, check=True, vm=vm: on(vm, command, check)) for name, vm in VMS.items()}
-        yield Platform(folder, f"http://127.0.0.1:{PORT}", hosts)
-    finally:
-        for host in VMS.values():
-            subprocess.run([vm, "down", host], check=True)
+    }
+    (folder / "hosts.yml").write_text(json.dumps(inventory))
+    (folder / "group_vars").symlink_to(ROOT / "inventories" / "local" / "group_vars")
+    vault.ask("reset", {})
+    site = play("site", folder, FORKS)
+    assert site.rc == 0, site.failure
+    reads = vault.ask("summary")
+    deploy = play("deploy", folder, FORKS)
+    assert deploy.rc == 0, deploy.failure
+    hosts = {name: Host(lambda command, check=True, vm=VMS[name]: on(vm, command, check)) for name in ("one", "two")}
+    return Platform(folder, f"http://127.0.0.1:{PORT}", vault, reads, hosts)
 
 
 def one_release(platform: Platform, release: str) -> None:
@@ -95,6 +118,21 @@ def one_release(platform: Platform, release: str) -> None:
         eventually("the processes run the live release", lambda host=host: host.running == {release})  # type: ignore[misc]
         assert host.leftovers() == ""
     assert Orders(platform.api_url).healthy()
+
+
+def test_each_secret_is_asked_for_once_for_all_hosts(platform: Platform) -> None:
+    assert platform.reads["reads"] == dict.fromkeys(PLATFORM | APPLICATION, 1)
+    assert platform.reads["tokens"] == 1
+    for playbook, expected in (("site", PLATFORM | APPLICATION), ("deploy", APPLICATION)):
+        platform.vault.ask("reset", {})
+        again = play(playbook, platform.inventory, FORKS)
+        assert again.rc == 0, again.failure
+        assert again.changed == []
+        seen = platform.vault.ask("summary")
+        assert seen["reads"].keys() >= expected
+        assert set(seen["reads"].values()) == {1}
+        assert seen["tokens"] == 1
+        assert seen["requests"] == len(seen["reads"]) + 1, "and nothing else"
 
 
 def test_both_hosts_serve_and_are_switched_by_turns(platform: Platform, tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ FLOW_GUARDS: list[FlowGuard] = [
     ),
     FlowGuard(
         "test_interrupt.py",
-        "test_ten_interruptions_then_it_converges",
+        "test_a_setting_that_waits_for_a_restart_is_not_forgotten",
         "PostgreSQL itself is asked whether it waits for a restart",
         (
             Edit(

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Made by `make up`, not by git, and needed by the playbooks.
 MADE = (".local/artifact-source", "examples/order_processing/order-processing.tar.gz")
 PATIENCE_SECONDS = 900
-FRESH_VM = "test_interrupt.py"
+FRESH_VM = "test_ten_interruptions_then_it_converges"
 
 
 class NotFound(Exception):
@@ -126,7 +126,7 @@ def prove(guard: FlowGuard, run_dir: Path, logs: Path) -> Proof:
                 path.write_text(without(path.read_text(), edit))
         except NotFound as error:
             return proof(False, f"not found: {error}. Correct its entry in tests/guards/flow_catalogue.py")
-        if guard.file == FRESH_VM and not fresh_vm(log):
+        if guard.test == FRESH_VM and not fresh_vm(log):
             return proof(False, "no fresh VM could be had")
         for name in guard.prepare:
             if playbook(name, copy, log) != 0:
@@ -155,7 +155,7 @@ def passes(guard: FlowGuard, run_dir: Path, logs: Path) -> bool:
     """Whether the flow passes with all guards: otherwise that it fails without one would prove nothing."""
     log = logs / f"{re.sub(r'[^a-z0-9]+', '-', guard.test)}-with-its-guards.log"
     log.unlink(missing_ok=True)
-    if guard.file == FRESH_VM and not fresh_vm(log):
+    if guard.test == FRESH_VM and not fresh_vm(log):
         return False
     return flow(guard, ROOT, run_dir, log)[0] == 0
 

@@ -74,7 +74,7 @@ def test_processes(present: list[dict[str, Any]], expected: str) -> None:
 
 @pytest.mark.parametrize(("free", "expected"), [(50, "healthy"), (20, "healthy"), (19, "degraded"), (4, "failed")])
 def test_disk(free: int, expected: str) -> None:
-    assert disk_check("/", 100, free, 20).status == expected
+    assert disk_check("/", 100 - free, free, 20).status == expected
 
 
 def test_instances_of_systemd() -> None:
