@@ -105,6 +105,10 @@ from ansible_collections.durable.temporal.plugins.module_utils._packages import 
 from ansible_collections.durable.temporal.plugins.module_utils._probe import parse_os_release, read
 
 QUIET = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
+# An administrator's configuration files stay.
+KEEP_CONFIGURATION = ("--force-confdef", "--force-confold")
+# What apt says of a dpkg that was killed, or whose host lost power.
+INTERRUPTED = "dpkg was interrupted"
 CANDIDATE = re.compile(r"^  Candidate: (?P<version>\S+)$", re.MULTILINE)
 
 
@@ -163,8 +167,7 @@ class Apt:
         command = [
             "install",
             *("-o", f"APT::Install-Recommends={recommends}"),
-            # An administrator's configuration files stay.
-            *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+            *(part for option in KEEP_CONFIGURATION for part in ("-o", f"Dpkg::Options::={option}")),
             *names,
         ]
         try:
@@ -178,7 +181,12 @@ class Apt:
 
     def _apt(self, *arguments: str) -> None:
         lock = f"DPkg::Lock::Timeout={self._options['lock_timeout']}"
-        code, out, err = self._run(["apt-get", "-y", "-q", "-o", lock, "-o", "Acquire::Retries=3", *arguments])
+        command = ["apt-get", "-y", "-q", "-o", lock, "-o", "Acquire::Retries=3", *arguments]
+        code, out, err = self._run(command)
+        if code != 0 and INTERRUPTED in err:
+            # Whether it can finish what it had begun is told by the second try.
+            self._run(["dpkg", *KEEP_CONFIGURATION, "--configure", "-a"])
+            code, out, err = self._run(command)
         if code != 0:
             said = [line for line in (err or out).splitlines() if line.startswith(("E:", "W:"))] or [err or out]
             raise AptError(f"apt-get {arguments[0]} failed: {' '.join(said)[-1500:].strip()}")

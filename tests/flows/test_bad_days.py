@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,39 @@ def test_foreign_service_on_a_port_is_named_and_left_alone(
     site = play("site", inventory)
     assert site.rc == 0, site.failure
     eventually("the API is healthy", orders.healthy)
+
+
+# Holds what another package manager would, until it is told to go.
+PACKAGE_MANAGER = """
+import fcntl, os, time
+with open("/var/lib/dpkg/lock-frontend", "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    open("/run/package-manager", "w").close()
+    while os.path.exists("/run/package-manager"):
+        time.sleep(0.1)
+"""
+
+
+def test_another_package_manager_at_work_is_waited_for(inventory: Path, orders: Orders, on_vm: OnVm) -> None:
+    on_vm("DEBIAN_FRONTEND=noninteractive apt-get -y -q remove acl")
+    on_vm(f"systemd-run --collect --unit package-manager python3 -c '{PACKAGE_MANAGER}'")
+    try:
+        eventually("the lock is held", lambda: on_vm("ls /run/package-manager", check=False) != "")
+        with ThreadPoolExecutor(1) as executor:
+            site = executor.submit(play, "site", inventory)
+            # One that does not wait gives up at once.
+            eventually(
+                "apt-get waits for the lock, or the run has ended",
+                lambda: site.done() or any(int(age) >= 3 for age in on_vm("ps -C apt-get -o etimes=", False).split()),
+                120,
+            )
+            on_vm("rm /run/package-manager")
+            done = site.result()
+    finally:
+        on_vm("systemctl stop package-manager", check=False)
+    assert done.rc == 0, done.failure
+    assert "installed" in on_vm("dpkg-query -W -f '${db:Status-Status}' acl")
+    assert orders.healthy()
 
 
 @contextmanager

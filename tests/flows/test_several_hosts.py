@@ -66,6 +66,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     scripts = ROOT / "scripts"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DURABLE_RUN_DIR", str(folder))
+        patch.setenv("DURABLE_CHECKOUT", str(ROOT))
         try:
             yield set_up(folder, scripts, patch)
         finally:
@@ -84,10 +85,7 @@ def set_up(folder: Path, scripts: Path, patch: pytest.MonkeyPatch) -> Platform:
     first = {"hosts": {"one": {}}}
     inventory = {
         "all": {
-            "vars": {
-                "ansible_connection": "community.docker.docker",
-                "local_checkout": str(ROOT),
-            },
+            "vars": {"ansible_connection": "community.docker.docker"},
             # Plain HTTP, although the vault has a certificate: the load asks as fast as it can.
             "hosts": {
                 name: {"ansible_host": host, "topology_address": address(host), "topology_tls": {}}
@@ -100,16 +98,18 @@ def set_up(folder: Path, scripts: Path, patch: pytest.MonkeyPatch) -> Platform:
             },
         }
     }
-    (folder / "hosts.yml").write_text(json.dumps(inventory))
-    (folder / "group_vars").symlink_to(ROOT / "inventories" / "local" / "group_vars")
+    place = folder / "inventory"
+    place.mkdir()
+    (place / "hosts.yml").write_text(json.dumps(inventory))
+    (place / "group_vars").symlink_to(ROOT / "inventories" / "local" / "group_vars")
     vault.ask("reset", {})
-    site = play("site", folder, FORKS)
+    site = play("site", place, FORKS)
     assert site.rc == 0, site.failure
     reads = vault.ask("summary")
-    deploy = play("deploy", folder, FORKS)
+    deploy = play("deploy", place, FORKS)
     assert deploy.rc == 0, deploy.failure
     hosts = {name: Host(lambda command, check=True, vm=VMS[name]: on(vm, command, check)) for name in ("one", "two")}
-    return Platform(folder, f"http://127.0.0.1:{PORT}", vault, reads, hosts)
+    return Platform(place, f"http://127.0.0.1:{PORT}", vault, reads, hosts)
 
 
 def one_release(platform: Platform, release: str) -> None:

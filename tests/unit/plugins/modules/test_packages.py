@@ -161,6 +161,26 @@ def test_what_apt_says_is_passed_on(tmp_path: Path) -> None:
         Apt(Host(tmp_path / "lists", failures=["update"]).run, {**OPTIONS, "cache_valid_time": 0}, "/nowhere").prepare()
 
 
+@pytest.mark.parametrize("repairs", [True, False])
+def test_what_dpkg_had_begun_is_finished_first(tmp_path: Path, repairs: bool) -> None:
+    host = Host(tmp_path)
+    said = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."
+    calls: list[str] = []
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        calls.append(command[0])
+        healed = repairs and "dpkg" in calls
+        return (0, "", "") if command[0] != "apt-get" or healed else (100, "", said)
+
+    apt = Apt(run, OPTIONS, str(host.lists))
+    if repairs:
+        bring(apt, ["nginx"], RELEASE, "")
+        assert calls == ["apt-get", "dpkg", "apt-get"]
+    else:
+        with pytest.raises(AptError, match="dpkg was interrupted"):
+            bring(apt, ["nginx"], RELEASE, "")
+
+
 def test_what_is_too_old_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
     host = Host(tmp_path, policy=POLICY)
     with pytest.raises(AptError) as error:
