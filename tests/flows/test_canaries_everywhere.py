@@ -101,11 +101,9 @@ class Operator:
     def __init__(self, inventory: Path, evidence: Evidence) -> None:
         self.inventory, self.evidence = inventory, evidence
 
-    def run(
-        self, title: str, playbook: str, *arguments: str, cut: float = 0, fails: bool = False, **extra: Any
-    ) -> None:
+    def run(self, title: str, playbook: str, *arguments: str, cut: str = "", fails: bool = False, **extra: Any) -> None:
         """
-        :param cut: seconds after which the run is killed, as a lost terminal does; 0 lets it end.
+        :param cut: the task at which the run is killed, as a lost terminal does; empty lets it end.
         :param fails: whether it must fail
         """
         line = command(playbook, self.inventory, extra, *TALKATIVE, *arguments)
@@ -118,13 +116,17 @@ class Operator:
             text=True,
             start_new_session=True,
         )
-        try:
-            out, _none = process.communicate(timeout=cut or 900)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, _none = process.communicate()
-        else:
-            assert cut or (process.returncode != 0) == fails, f"{title}: {out[-3000:]}"
+        assert process.stdout is not None
+        lines = []
+        for text in process.stdout:
+            lines.append(text)
+            if cut and text.startswith("TASK [") and cut in text:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        rest, _none = process.communicate(timeout=900)
+        out = "".join(lines) + rest
+        expected = process.returncode == -signal.SIGKILL if cut else (process.returncode != 0) == fails
+        assert expected, f"{title}: {out[-3000:]}"
         self.evidence.outputs[title] = out
         self.evidence.look()
 
@@ -152,16 +154,18 @@ def evidence(
     there = Sampler("docker", "exec", "-i", vm.name, "python3", "-c", SAMPLER, "containers")
     with here, there:
         operator.run("check before the installation", "site", "--check")
-        operator.run("installation, cut off", "site", cut=25)
+        operator.run("installation, cut off", "site", cut="Provide the images of the server")
         operator.run("installation", "site")
         operator.run("deployment", "deploy", **application(artifact=str(PACKAGE)))
         operator.run("check of a deployment", "deploy", "--check", **application(artifact=second))
-        operator.run("deployment, cut off", "deploy", cut=6, **application(artifact=second))
+        operator.run(
+            "deployment, cut off", "deploy", cut="Run the releases as candidates", **application(artifact=second)
+        )
         operator.run("second deployment", "deploy", **application(artifact=second))
         operator.run("refused deployment", "deploy", fails=True, **application(artifact=broken))
         operator.run("rollback", "rollback", **application())
         operator.run("check of a rotation", "rotate", "--check", renew="all")
-        operator.run("rotation, cut off", "rotate", renew="all", cut=6)
+        operator.run("rotation, cut off", "rotate", renew="all", cut="Write the password of the superuser")
         operator.run("rotation", "rotate", renew="all")
         password = found.secrets / "postgres-superuser-password"
         right = password.read_text()
