@@ -155,7 +155,7 @@ def _misfit(kind: str, label: str, value: t.Any) -> str | None:
         return "YAML reads this as a number and drops zeros at its end: put it in quotes."
     try:
         DEFAULT_TYPE_VALIDATORS[kind](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # an infinite number is no whole one
         return ""
     return None
 

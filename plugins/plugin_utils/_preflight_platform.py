@@ -206,7 +206,7 @@ def check_sites(values: Values) -> list[Problem]:
 def _port(value: t.Any) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
     return number if 0 < number < 65536 and not isinstance(value, bool) else 0
 
@@ -618,7 +618,7 @@ def check_budget(database: Values, servers: Sequence[Values]) -> list[Problem]:
 def _number(value: t.Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
