@@ -183,7 +183,7 @@ class Apt:
         lock = f"DPkg::Lock::Timeout={self._options['lock_timeout']}"
         command = ["apt-get", "-y", "-q", "-o", lock, "-o", "Acquire::Retries=3", *arguments]
         code, out, err = self._run(command)
-        if code != 0 and INTERRUPTED in err:
+        if INTERRUPTED in err:
             # Whether it can finish what it had begun is told by the second try.
             self._run(["dpkg", *KEEP_CONFIGURATION, "--configure", "-a"])
             code, out, err = self._run(command)

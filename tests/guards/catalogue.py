@@ -2083,6 +2083,7 @@ PACKAGES = _guards(
         "test_what_is_too_old_is_refused_before_anything_is_installed",
     ),
     ("a failure of apt", "Apt._apt", "code != 0", "False", "test_what_apt_says_is_passed_on"),
+    ("a dpkg that was killed", "Apt._apt", "INTERRUPTED in err", "False", "test_what_dpkg_had_begun_is_finished_first"),
     (
         "lists that are too old",
         "Apt.prepare",
