@@ -137,6 +137,8 @@ class Instance:
     error_file: str = ""
     # Which of the instances of its process it is, for programs of which only the first does something.
     index: str = ""
+    # How long after a crash PM2 starts it again; none when it does not.
+    restart_seconds: float | None = None
 
 
 def parse(text: str) -> list[dict[str, t.Any]]:
@@ -179,6 +181,11 @@ def instances(listing: t.Iterable[t.Mapping[str, t.Any]], release_of: t.Callable
                 release=release_of(pid) if pid else "",
                 error_file=str(env.get("pm_err_log_path", "")),
                 index=str(env.get(INDEX, "")),
+                restart_seconds=(
+                    int(env.get("restart_delay") or 0) / 1000
+                    if str(env.get("autorestart")).lower() != "false"
+                    else None
+                ),
             )
         )
     return found

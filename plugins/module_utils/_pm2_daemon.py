@@ -39,6 +39,8 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SOCKET_SECONDS = 10
 # How long an instance that is about to start is waited for before it is told to end. Longer than its listen_timeout.
 LAUNCH_SECONDS = 30
+# How much later than it should an instance that crashes may be started again.
+RETURN_SECONDS = 1.0
 
 
 def release_of(pid: int) -> str:
@@ -202,10 +204,19 @@ class Daemon:
         """Let instances end, all at once; returns when they have. PM2's command would take one after the other.
 
         One that is about to start is waited for: when it ends before it was ready, PM2 takes that for a crash, and starts
-        it again seconds after it was deleted.
+        it again seconds after it was deleted. One that crashes may begin to start just then, so it is looked for as long
+        as it could come back.
 
         :raises Pm2Error: PM2 says that it failed.
         """
+        crashing = self._end(numbers)
+        until = time.monotonic() + max((i.restart_seconds or 0 for i in crashing), default=0) + RETURN_SECONDS
+        while crashing and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+            self._end([i.number for i in crashing])
+
+    def _end(self, numbers: t.Sequence[str]) -> list[Instance]:
+        """Let instances end; returns those among them that PM2 may start again."""
 
         def tell(number: str) -> bool:
             try:
@@ -219,6 +230,7 @@ class Daemon:
 
         until = time.monotonic() + LAUNCH_SECONDS
         left = [i for i in self.listing() if i.number in numbers] if numbers else []
+        crashing = [i for i in left if i.restart_seconds is not None and (i.restarts or i.status != "online")]
         while left:
             settled = [i.number for i in left if i.status != "launching" or time.monotonic() > until]
             if settled:
@@ -229,6 +241,7 @@ class Daemon:
             else:
                 time.sleep(POLL_SECONDS)
             left = [i for i in self.listing() if i.number in numbers and i.number not in settled]
+        return crashing
 
     def listing(self) -> list[Instance]:
         """The processes that the daemon knows."""

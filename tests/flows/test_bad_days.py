@@ -381,7 +381,7 @@ def goes_back(inventory: Path, artifact: Path, on_vm: OnVm, live: Callable[[], s
     before = live()
     deploy = deploy_with(inventory, artifact=str(artifact))
     assert deploy.rc != 0
-    assert "is live again" in deploy.failure
+    assert "is live again" in deploy.failure, deploy.failure
     assert live() == before
     # Also the workers, which did not crash.
     assert on_vm(RUNNING).split() == [before]

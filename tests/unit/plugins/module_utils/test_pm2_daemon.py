@@ -107,6 +107,7 @@ class Rpc:
 
 
 def test_an_instance_that_is_about_to_start_is_not_told_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pm2_daemon, "RETURN_SECONDS", 0)
     rpc = Rpc([3, 4, 5], launching={5: 4})
     monkeypatch.setattr(_pm2_daemon, "ask", rpc.ask)
     daemon(tmp_path).end([])
@@ -121,8 +122,42 @@ def test_an_instance_that_is_about_to_start_is_not_told_to_end(tmp_path: Path, m
     assert rpc.running == set()
 
 
+class Returning(Rpc):
+    """Starts an instance again once it was deleted, as PM2 does with one that had just begun to start."""
+
+    def __init__(self, crashes: bool, autorestart: bool) -> None:
+        super().__init__([3])
+        self.row = {
+            "status": "waiting restart" if crashes else "online",
+            "autorestart": autorestart,
+            "restart_delay": 50,
+        }
+        self.listings = 0
+
+    def ask(self, _path: Path, method: str, *arguments: t.Any, timeout_seconds: float = 1) -> list[t.Any]:
+        if method != "getMonitorData":
+            return super().ask(_path, method, *arguments)
+        self.listings += 1
+        if self.listings == 4:
+            self.running = {3}
+        return [[{**ROW, "pm_id": n, "pm2_env": self.row} for n in sorted(self.running)]]
+
+
+@pytest.mark.parametrize(
+    ("crashes", "autorestart", "told"), [(True, True, [3, 3]), (False, True, [3]), (True, False, [3])]
+)
+def test_an_instance_that_crashes_is_not_left_when_it_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crashes: bool, autorestart: bool, told: list[int]
+) -> None:
+    rpc = Returning(crashes, autorestart)
+    monkeypatch.setattr(_pm2_daemon, "ask", rpc.ask)
+    daemon(tmp_path).end(["3"])
+    assert [number for number, _launching in rpc.told] == told
+
+
 def test_what_cannot_be_told_is_left_to_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[str, ...]] = []
+    monkeypatch.setattr(_pm2_daemon, "RETURN_SECONDS", 0)
     monkeypatch.setattr(_pm2_daemon, "ask", Rpc([6, 7], deaf=True).ask)
     monkeypatch.setattr(Daemon, "call", lambda _self, *arguments: called.append(arguments))
     daemon(tmp_path).end(["6", "7"])
