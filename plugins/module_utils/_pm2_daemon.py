@@ -230,7 +230,7 @@ class Daemon:
 
         until = time.monotonic() + LAUNCH_SECONDS
         left = [i for i in self.listing() if i.number in numbers] if numbers else []
-        crashing = [i for i in left if i.restart_seconds is not None and (i.restarts or i.status != "online")]
+        crashing = [i for i in left if i.restart_seconds is not None and i.status in ("launching", "waiting restart")]
         while left:
             settled = [i.number for i in left if i.status != "launching" or time.monotonic() > until]
             if settled:
