@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -193,8 +194,7 @@ def test_everything_was_really_seen(evidence: Evidence) -> None:
     for where in ("command lines here", "command lines there"):
         assert any("ansible" in line for line in evidence.sampled[where]), where
     for title, text in evidence.outputs.items():
-        assert len(text) > 5000, title
-        assert "invocation" in text or "TASK [" in text, title
+        assert re.search(r"^(ok|changed|fatal): \[", text, re.MULTILINE), f"{title}: no task had come to an end"
 
 
 def test_nothing_is_printed(evidence: Evidence, run_dir: Path) -> None:
