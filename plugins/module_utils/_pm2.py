@@ -58,6 +58,8 @@ def _entry(
         "merge_logs": True,
         "log_date_format": "YYYY-MM-DDTHH:mm:ss.SSSZ",
         "vizion": False,
+        # PM2's own metrics, which nothing here reads: 0.04 s of a processor at each start.
+        "pmx": False,
         "autorestart": True,
     }
     entry.update({k: process[k] for k in ("args", "max_memory_restart") if process[k]})

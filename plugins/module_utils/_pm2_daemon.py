@@ -33,10 +33,12 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
 )
 from ansible_collections.durable.temporal.plugins.module_utils._pm2_library import Library
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
-from ansible_collections.durable.temporal.plugins.module_utils._watch import POLL_SECONDS, BusyError, alone
+from ansible_collections.durable.temporal.plugins.module_utils._watch import BusyError, alone
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SOCKET_SECONDS = 10
+# A listing takes 2 ms.
+POLL_SECONDS = 0.05
 # How long an instance that is about to start is waited for before it is told to end. Longer than its listen_timeout.
 LAUNCH_SECONDS = 30
 # How much later than it should an instance that crashes may be started again.

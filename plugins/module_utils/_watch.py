@@ -17,10 +17,13 @@ import typing as t
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-
-from ansible.module_utils.urls import open_url
+from urllib.request import ProxyHandler, Request, build_opener
 
 POLL_SECONDS = 0.1
+
+# An application of this host is not behind a proxy. Ansible's open_url would do too, but takes each module that carries it
+# to a host a tenth of a second more.
+DIRECT = build_opener(ProxyHandler({}))
 
 
 class BusyError(Exception):
@@ -30,8 +33,8 @@ class BusyError(Exception):
 def health(url: str) -> tuple[bool, str]:
     """Whether an address answers as a healthy application does, and what it answered."""
     try:
-        answer = open_url(url, timeout=5, use_proxy=False, headers={"Accept": "application/json"})
-        code, body = int(answer.getcode()), answer.read(4096).decode(errors="replace")
+        with DIRECT.open(Request(url, headers={"Accept": "application/json"}), timeout=5) as answer:
+            code, body = int(answer.status), answer.read(4096).decode(errors="replace")
     except HTTPError as error:
         code, body = error.code, error.read(4096).decode(errors="replace")
     except Exception as error:

@@ -283,11 +283,15 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     restarted,
     trouble,
 )
-from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Background, Daemon, listens
+from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import (
+    POLL_SECONDS,
+    Background,
+    Daemon,
+    listens,
+)
 from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, complaint, read
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
-    POLL_SECONDS,
     health,
     on_port,
     spare_port,
@@ -392,6 +396,9 @@ class Work:
         self.plan = Plan()
         self.actions = Actions({}, ())
         self.forced = False
+        # What runs as wanted, and since when.
+        self.pids: set[int] = set()
+        self.running_since = 0.0
         self.checks: list[dict[str, str]] = []
 
     def _wanted(self) -> list[dict[str, t.Any]]:
@@ -500,6 +507,7 @@ class Work:
                 raise
         old = [number for number in self.actions.end if number not in alone]
         ending = Background((lambda: self.daemon.end(old)) if old else None)
+        # Since they were seen to run: while the old ones end, that goes on.
         self._watch(self.module.params["stable_seconds"], ending)
 
     def _start(self, missing: t.Mapping[str, int], alone: t.Sequence[str]) -> None:
@@ -543,14 +551,14 @@ class Work:
         ended = ending is not None and ending.done
         self.found = self.daemon.listing()
         baseline = self._staying()
-        stable_since, pids, answer = start, {i.pid for i in baseline}, ""
+        answer = ""
         while True:
             now = time.monotonic()
             staying = self.found if ended else self._staying()
             wrong = trouble(self.wanted, staying, self.release)
-            if wrong or pids != {i.pid for i in staying}:
-                stable_since, pids = now, {i.pid for i in staying}
-            if not wrong and (ended or ending is None) and now - stable_since >= stable_seconds:
+            if wrong or self.pids != {i.pid for i in staying}:
+                self.running_since, self.pids = now, {i.pid for i in staying}
+            if not wrong and (ended or ending is None) and now - self.running_since >= stable_seconds:
                 healthy, answer = health(url) if url else (True, "")
                 if not healthy:
                     wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]

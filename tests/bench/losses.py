@@ -17,7 +17,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from load import MIXES, Load, Report  # noqa: E402
 from play import Run, play  # noqa: E402
 from releases import BROKEN, PACKAGE, deploy_with, variant  # noqa: E402
 
-QUICK: dict[str, Any] = {"app_release_watch_seconds": 1, "app_release_wait_seconds": 30}
+QUICK: dict[str, Any] = {"app_release_watch_seconds": 1, "app_release_wait_seconds": 20}
 SETTLE = "current=/opt/order-processing/workflow/current; basename $(readlink -f $current)"
 
 
@@ -108,6 +108,13 @@ class Bench:
         return ""
 
 
+def write(path: Path, rate: float, cells: Iterable[Cell]) -> None:
+    """After each kind of traffic: it takes an hour, and what was measured is not to be lost with the rest."""
+    rows = [cell.as_row() for cell in cells]
+    document = {"machine": platform.platform(), "cpus": os.cpu_count(), "rate": rate, "rows": rows}
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run-dir", type=Path, default=ROOT / ".local")
@@ -134,18 +141,12 @@ def main() -> int:
                     bench.under_load(broken, lambda kind=kind: bench.refused(kind), [live])  # type: ignore[misc]
             naive.append(Cell("plain restart", mix, keep_alive))
             bench.under_load(naive[-1], bench.restart)
+            write(arguments.output, arguments.rate, [*cells, *naive])
         if (run := bench.deploy(PACKAGE)).rc:
             sys.exit(f"the packaged release could not be deployed at the end: {run.failure}")
     lost = sum(report.lost for cell in cells for report in cell.reports)
     problems = [problem for cell in cells for problem in cell.problems]
     unseen = [f"{cell.mix} {cell.keep_alive}" for cell in naive if not cell.reports[0].lost]
-    document = {
-        "machine": platform.platform(),
-        "cpus": os.cpu_count(),
-        "rate": arguments.rate,
-        "rows": [cell.as_row() for cell in (*cells, *naive)],
-    }
-    arguments.output.write_text(json.dumps(document, indent=2) + "\n")
     print(
         f"lost {lost} of {sum(report.sent for cell in cells for report in cell.reports)}; problems: {problems or 'none'}"
     )

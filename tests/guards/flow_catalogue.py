@@ -138,7 +138,7 @@ FLOW_GUARDS: list[FlowGuard] = [
         "waiting until the processes stay up and answer",
         (
             "plugins/modules/pm2.py",
-            "if not wrong and (ended or ending is None) and now - stable_since >= stable_seconds:",
+            "if not wrong and (ended or ending is None) and now - self.running_since >= stable_seconds:",
             "if True:",
         ),
     ),
