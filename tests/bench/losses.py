@@ -30,7 +30,11 @@ from load import MIXES, Load, Report  # noqa: E402
 from play import Run, play  # noqa: E402
 from releases import BROKEN, PACKAGE, deploy_with, variant  # noqa: E402
 
-QUICK: dict[str, Any] = {"app_release_watch_seconds": 1, "app_release_wait_seconds": 20}
+QUICK: dict[str, Any] = {"app_release_watch_seconds": 1, "app_release_wait_seconds": 30}
+# What never answers is not waited for long: here it is known to be broken.
+REFUSED: dict[str, Any] = {**QUICK, "app_release_wait_seconds": 10}
+# Name to the mix of requests, and whether connections are kept.
+TRAFFIC = {f"{mix}{'-keep-alive' if keep else ''}": (mix, keep) for mix in MIXES for keep in (True, False)}
 SETTLE = "current=/opt/order-processing/workflow/current; basename $(readlink -f $current)"
 
 
@@ -84,8 +88,8 @@ class Bench:
         self.number += 1
         return variant(self.folder / f"{self.number}.tar.gz", **options)
 
-    def deploy(self, artifact: Path) -> Run:
-        return deploy_with(self.inventory, artifact=str(artifact), extra=QUICK)
+    def deploy(self, artifact: Path, extra: dict[str, Any] = QUICK) -> Run:
+        return deploy_with(self.inventory, artifact=str(artifact), extra=extra)
 
     def there_and_back(self) -> str:
         for run in (
@@ -97,7 +101,7 @@ class Bench:
         return ""
 
     def refused(self, kind: str) -> str:
-        run = self.deploy(self.artifact(edits=BROKEN[kind][0]))
+        run = self.deploy(self.artifact(edits=BROKEN[kind][0]), REFUSED)
         return f"{kind} was not refused" if run.rc == 0 else ""
 
     def restart(self) -> str:
@@ -120,15 +124,22 @@ def main() -> int:
     parser.add_argument("--run-dir", type=Path, default=ROOT / ".local")
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat-broken", type=int, help="repetitions of each broken release; --repeat when unset")
+    parser.add_argument(
+        "--traffic",
+        nargs="*",
+        default=[*TRAFFIC],
+        choices=[*TRAFFIC],
+        help="kinds of traffic, an hour for all of them or more",
+    )
     parser.add_argument("--kinds", nargs="*", default=list(BROKEN), help="kinds of broken releases; none for none")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     cells: list[Cell] = []
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(arguments.run_dir.resolve(), arguments.rate, Path(name))
-        traffic = [(mix, keep_alive) for mix in MIXES for keep_alive in (True, False)]
-        naive = []
-        for mix, keep_alive in traffic:
+        naive: list[Cell] = []
+        for mix, keep_alive in (TRAFFIC[name] for name in arguments.traffic):
             good = Cell("deploy and rollback", mix, keep_alive)
             cells.append(good)
             for _ in range(arguments.repeat):
@@ -137,7 +148,7 @@ def main() -> int:
             for kind in arguments.kinds:
                 broken = Cell(kind, mix, keep_alive)
                 cells.append(broken)
-                for _ in range(arguments.repeat):
+                for _ in range(arguments.repeat_broken or arguments.repeat):
                     bench.under_load(broken, lambda kind=kind: bench.refused(kind), [live])  # type: ignore[misc]
             naive.append(Cell("plain restart", mix, keep_alive))
             bench.under_load(naive[-1], bench.restart)
