@@ -20,19 +20,27 @@ options:
   tls:
     description:
       - Whether to connect with TLS.
-      - When not given, TLS is used if any of the O(tls_ca_file), O(tls_cert_file), O(tls_key_file), O(tls_server_name)
-        or O(api_key) options is.
+      - When not given, TLS is used if O(tls_server_name), O(api_key) or one of the options with a certificate or key is.
     type: bool
   tls_ca_file:
     description: PEM file on the managed host with the authorities that the server's certificate is checked against.
       The system's authorities are used when not given.
     type: path
+  tls_ca_data:
+    description: The same as text, instead of O(tls_ca_file).
+    type: str
   tls_cert_file:
     description: PEM file on the managed host with the client certificate, for servers that ask for one.
     type: path
+  tls_cert_data:
+    description: The same as text, instead of O(tls_cert_file); for example from P(durable.temporal.secret#lookup).
+    type: str
   tls_key_file:
     description: PEM file on the managed host with the key of O(tls_cert_file).
     type: path
+  tls_key_data:
+    description: The key of O(tls_cert_data) as text. It is not written to the managed host.
+    type: str
   tls_server_name:
     description: Name that the server's certificate must bear, when it is not the host in O(address).
     type: str

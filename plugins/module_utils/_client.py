@@ -28,6 +28,9 @@ PROBE_WORKFLOW: t.Final = "durable-temporal-probe"  # a workflow id that nobody 
 SYSTEM_NAMESPACE: t.Final = "temporal-system"
 SYSTEM_TASK_QUEUE: t.Final = "default-worker-tq"  # polled by the server's own worker role
 
+# The options that name or hold certificates and keys.
+PEM = ("tls_ca_file", "tls_ca_data", "tls_cert_file", "tls_cert_data", "tls_key_file", "tls_key_data")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -36,8 +39,11 @@ class Settings:
     address: str
     tls: bool
     tls_ca_file: str | None
+    tls_ca_data: str | None
     tls_cert_file: str | None
+    tls_cert_data: str | None
     tls_key_file: str | None
+    tls_key_data: str | None
     tls_server_name: str | None
     api_key: str | None
     timeout: timedelta
@@ -51,8 +57,7 @@ class Settings:
         address = str(params["address"])
         if not re.match(r"^(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):\d{1,5}$", address):
             raise TemporalError("option", f"address is '{address}': expected host:port such as 127.0.0.1:7233.")
-        hints = ("tls_ca_file", "tls_cert_file", "tls_key_file", "tls_server_name", "api_key")
-        given = [name for name in hints if params.get(name)]
+        given = [name for name in (*PEM, "tls_server_name", "api_key") if params.get(name)]
         tls = params.get("tls")
         if tls is False and [name for name in given if name != "api_key"]:
             raise TemporalError(
@@ -63,9 +68,7 @@ class Settings:
         return cls(
             address=address,
             tls=bool(given) if tls is None else bool(tls),
-            tls_ca_file=params.get("tls_ca_file"),
-            tls_cert_file=params.get("tls_cert_file"),
-            tls_key_file=params.get("tls_key_file"),
+            **{name: params.get(name) or None for name in PEM},
             tls_server_name=params.get("tls_server_name"),
             api_key=params.get("api_key"),
             timeout=timedelta(seconds=float(params["timeout_seconds"])),
@@ -135,9 +138,9 @@ class Temporal(Deployments):
         if not self.settings.tls:
             return False
         return service.TLSConfig(
-            server_root_ca_cert=_read("tls_ca_file", self.settings.tls_ca_file),
-            client_cert=_read("tls_cert_file", self.settings.tls_cert_file),
-            client_private_key=_read("tls_key_file", self.settings.tls_key_file),
+            server_root_ca_cert=pem("tls_ca", self.settings),
+            client_cert=pem("tls_cert", self.settings),
+            client_private_key=pem("tls_key", self.settings),
             domain=self.settings.tls_server_name,
         )
 
@@ -355,12 +358,16 @@ class Temporal(Deployments):
         return [found[identity] for identity in sorted(found)]
 
 
-def _read(option: str, path: str | None) -> bytes | None:
+def pem(option: str, settings: Settings) -> bytes | None:
+    """A certificate or key, which is given as a file or as its text."""
+    data, path = getattr(settings, f"{option}_data"), getattr(settings, f"{option}_file")
+    if data is not None:
+        return str(data).encode()
     if path is None:
         return None
     try:
         return Path(path).read_bytes()
     except OSError as error:
         raise TemporalError(
-            "option", f"{option} is {path}: {error.strerror}. Expected a PEM file on this host."
+            "option", f"{option}_file is {path}: {error.strerror}. Expected a PEM file on this host."
         ) from error

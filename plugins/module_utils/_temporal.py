@@ -26,8 +26,11 @@ def connection_argument_spec() -> dict[str, Json]:
         "address": {"type": "str", "default": "127.0.0.1:7233", "fallback": (env_fallback, ["TEMPORAL_ADDRESS"])},
         "tls": {"type": "bool"},
         "tls_ca_file": {"type": "path"},
+        "tls_ca_data": {"type": "str"},
         "tls_cert_file": {"type": "path"},
+        "tls_cert_data": {"type": "str"},
         "tls_key_file": {"type": "path"},
+        "tls_key_data": {"type": "str", "no_log": True},
         "tls_server_name": {"type": "str"},
         "api_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["TEMPORAL_API_KEY"])},
         "timeout_seconds": {"type": "float", "default": 10},
@@ -66,7 +69,16 @@ class TemporalModule(AnsibleModule):  # type: ignore[misc]
         _Exit.arm()
         super().__init__(
             argument_spec={**connection_argument_spec(), **argument_spec},
-            required_together=[["tls_cert_file", "tls_key_file"], *options.pop("required_together", [])],
+            required_together=[
+                ["tls_cert_file", "tls_key_file"],
+                ["tls_cert_data", "tls_key_data"],
+                *options.pop("required_together", []),
+            ],
+            mutually_exclusive=[
+                ["tls_ca_file", "tls_ca_data"],
+                ["tls_cert_file", "tls_cert_data"],
+                *options.pop("mutually_exclusive", []),
+            ],
             supports_check_mode=True,
             **options,
         )

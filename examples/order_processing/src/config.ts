@@ -4,12 +4,22 @@
 import { LEVELS, type Level } from './log';
 import { currentRelease } from './release';
 
+/** A certificate or key: in a file, or as text from a variable, which keeps it off the disk. */
+export type Pem = { path: string } | { data: string };
+
+export interface TlsConfig {
+  ca?: Pem;
+  certificate?: Pem;
+  key?: Pem;
+  serverName?: string;
+}
+
 export interface TemporalConfig {
   address: string;
   namespace: string;
   taskQueue: string;
-  /** Paths of PEM files; undefined means a connection without TLS. */
-  tls: { caPath?: string; certPath?: string; keyPath?: string; serverName?: string } | undefined;
+  /** Undefined means a connection without TLS. */
+  tls: TlsConfig | undefined;
   apiKey: string | undefined;
 }
 
@@ -75,17 +85,25 @@ export function readConfig(env: Environment = process.env): Config {
   return config;
 }
 
-function tls(env: Environment, mode: 'auto' | 'true' | 'false', problems: string[]): TemporalConfig['tls'] {
-  const files = {
-    ...(env.TEMPORAL_TLS_SERVER_CA_CERT_PATH && { caPath: env.TEMPORAL_TLS_SERVER_CA_CERT_PATH }),
-    ...(env.TEMPORAL_TLS_CLIENT_CERT_PATH && { certPath: env.TEMPORAL_TLS_CLIENT_CERT_PATH }),
-    ...(env.TEMPORAL_TLS_CLIENT_KEY_PATH && { keyPath: env.TEMPORAL_TLS_CLIENT_KEY_PATH }),
+function tls(env: Environment, mode: 'auto' | 'true' | 'false', problems: string[]): TlsConfig | undefined {
+  const pem = (name: string): Pem | undefined => {
+    const [path, data] = [env[`${name}_PATH`], env[`${name}_DATA`]];
+    if (path && data) problems.push(`${name}_PATH and ${name}_DATA are both set; expected one`);
+    return data ? { data } : path ? { path } : undefined;
+  };
+  const ca = pem('TEMPORAL_TLS_SERVER_CA_CERT');
+  const certificate = pem('TEMPORAL_TLS_CLIENT_CERT');
+  const key = pem('TEMPORAL_TLS_CLIENT_KEY');
+  const given: TlsConfig = {
+    ...(ca && { ca }),
+    ...(certificate && { certificate }),
+    ...(key && { key }),
     ...(env.TEMPORAL_TLS_SERVER_NAME && { serverName: env.TEMPORAL_TLS_SERVER_NAME }),
   };
-  if (Boolean(files.certPath) !== Boolean(files.keyPath)) {
-    problems.push('TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH must be set together');
+  if (Boolean(certificate) !== Boolean(key)) {
+    problems.push('TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH, or both with _DATA, must be set together');
   }
   // An API key over plain text would give the key away.
-  const wanted = mode === 'true' || (mode === 'auto' && (Object.keys(files).length > 0 || Boolean(env.TEMPORAL_API_KEY)));
-  return wanted ? files : undefined;
+  const wanted = mode === 'true' || (mode === 'auto' && (Object.keys(given).length > 0 || Boolean(env.TEMPORAL_API_KEY)));
+  return wanted ? given : undefined;
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { TLSConfig } from '@temporalio/common/lib/internal-non-workflow';
-import type { TemporalConfig } from './config';
+import type { Pem, TemporalConfig, TlsConfig } from './config';
 
 export interface ConnectionOptions {
   address: string;
@@ -15,11 +15,14 @@ export function connectionOptions({ address, tls, apiKey }: TemporalConfig): Con
   return { address, ...(tls && { tls: readTls(tls) }), ...(apiKey && { apiKey }) };
 }
 
-function readTls(tls: NonNullable<TemporalConfig['tls']>): TLSConfig {
+function readTls({ ca, certificate, key, serverName }: TlsConfig): TLSConfig {
   return {
-    ...(tls.serverName && { serverNameOverride: tls.serverName }),
-    ...(tls.caPath && { serverRootCACertificate: readFileSync(tls.caPath) }),
-    ...(tls.certPath &&
-      tls.keyPath && { clientCertPair: { crt: readFileSync(tls.certPath), key: readFileSync(tls.keyPath) } }),
+    ...(serverName && { serverNameOverride: serverName }),
+    ...(ca && { serverRootCACertificate: read(ca) }),
+    ...(certificate && key && { clientCertPair: { crt: read(certificate), key: read(key) } }),
   };
+}
+
+function read(pem: Pem): Buffer {
+  return 'data' in pem ? Buffer.from(pem.data) : readFileSync(pem.path);
 }

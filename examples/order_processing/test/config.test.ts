@@ -41,8 +41,15 @@ describe('the environment', () => {
 
   it('means TLS where a certificate or an API key is given', () => {
     assert.deepEqual(readConfig({ TEMPORAL_API_KEY: 'key' }).temporal.tls, {});
-    assert.deepEqual(readConfig({ TEMPORAL_TLS_SERVER_CA_CERT_PATH: '/ca' }).temporal.tls, { caPath: '/ca' });
+    assert.deepEqual(readConfig({ TEMPORAL_TLS_SERVER_CA_CERT_PATH: '/ca' }).temporal.tls, { ca: { path: '/ca' } });
     assert.equal(readConfig({ TEMPORAL_API_KEY: 'key', TEMPORAL_TLS: 'false' }).temporal.tls, undefined);
+  });
+
+  it('takes certificates as files or as text, not as both', () => {
+    const text = { TEMPORAL_TLS_CLIENT_CERT_DATA: 'certificate', TEMPORAL_TLS_CLIENT_KEY_DATA: 'key' };
+    assert.deepEqual(readConfig(text).temporal.tls, { certificate: { data: 'certificate' }, key: { data: 'key' } });
+    const both = { ...text, TEMPORAL_TLS_CLIENT_KEY_PATH: '/key' };
+    assert.throws(() => readConfig(both), /TEMPORAL_TLS_CLIENT_KEY_PATH and TEMPORAL_TLS_CLIENT_KEY_DATA are both set/);
   });
 });
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ansible_collections.durable.temporal.plugins.module_utils._client import Settings, Temporal
+from ansible_collections.durable.temporal.plugins.module_utils._client import Settings, Temporal, pem
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
 
 PLAIN = {"address": "127.0.0.1:7233", "timeout_seconds": 2.0}
@@ -39,6 +39,7 @@ def test_wrong_addresses_are_named(address: str) -> None:
         ({}, False),
         ({"tls": True}, True),
         ({"tls_ca_file": "/ca.pem"}, True),
+        ({"tls_ca_data": "PEM"}, True),
         ({"tls_server_name": "x"}, True),
         ({"api_key": "k"}, True),
         ({"api_key": "k", "tls": False}, False),
@@ -79,6 +80,16 @@ def test_a_server_that_says_nothing_runs_into_the_deadline() -> None:
         with pytest.raises(TemporalError, match="Temporal at 127") as error:
             Temporal(settings(address=f"127.0.0.1:{listener.getsockname()[1]}", timeout_seconds=0.2))
     assert error.value.kind == "deadline"
+
+
+def test_a_certificate_is_a_file_or_text(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("from the file")
+    given = settings(tls_ca_file=str(tmp_path / "ca.pem"), tls_cert_data="from the option", tls_key_data="")
+    assert [pem(option, given) for option in ("tls_ca", "tls_cert", "tls_key")] == [
+        b"from the file",
+        b"from the option",
+        None,
+    ]
 
 
 def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
