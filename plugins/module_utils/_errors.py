@@ -51,6 +51,16 @@ _CONNECT_CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
     ("timed out", "unreachable", "no answer. Check the address and firewalls between the hosts."),
     ("tcp connect error", "unreachable", "no connection. Check the address, the network and that the server runs."),
     (
+        "code: Unauthenticated|401 Unauthorized",
+        "unauthenticated",
+        "the server does not accept our credentials. Check api_key or the client certificate.",
+    ),
+    (
+        "code: PermissionDenied|403 Forbidden",
+        "permission_denied",
+        "our credentials do not allow this. Use ones that may use the namespace.",
+    ),
+    (
         "code: Unavailable",
         "unreachable",
         "the server is starting, stopping or has no database. Look at its log, then run again.",

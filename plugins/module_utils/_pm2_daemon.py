@@ -162,7 +162,8 @@ class Daemon:
                 command,
                 self._environment(),
                 timeout_seconds=self.timeout_seconds,
-                umask=0o027,
+                # What PM2 writes for the next boot has the secrets in it.
+                umask=0o077,
                 keep_open=self._held,
             )
         except subprocess.TimeoutExpired:

@@ -351,6 +351,18 @@ class Pollers:
         address = application["temporal_address"] or module.params["address"]
         self._asked = module.params["pollers"] and address == module.params["address"]
 
+    def reach(self) -> None:
+        """Connect while programs start, so that a login which is refused is told at once.
+
+        :raises Pm2Error: the server cannot be asked, and waiting does not help.
+        """
+        try:
+            if self._asked and self.application["task_queues"]:
+                self._temporal = self._temporal or self.module.connect()
+        except TemporalError as error:
+            if error.kind not in PASSING:
+                raise Pm2Error(error.message) from None
+
     def missing(self, queues: t.Iterable[str], found: t.Iterable[Instance]) -> list[str]:
         """Sentences about the task queues that no instance polls. Once there are none, the server is not asked again.
 
@@ -525,6 +537,7 @@ class Work:
             self.daemon.start(additional(ecosystem, others, self._staying()))
             return
         candidate = Candidate(self.module, self.application, self.daemon)
+        candidate.pollers = self.pollers
         workers = additional(ecosystem, others, self._staying())
         starting = candidate.attempt(ecosystem, tried, workers)
         answering = additional(ecosystem, {name: missing[name] for name in tried}, self._staying())
@@ -697,6 +710,7 @@ class Candidate:
         together = {"apps": file["apps"] + (more or {"apps": []})["apps"]}
         starting = Background(lambda: self.daemon.start(together))
         try:
+            self.pollers.reach()
             url = on_port(self.application["health_url"] or "", declared, port)
             self._watch(file, url, starting, stable_seconds)
         except Pm2Error as error:

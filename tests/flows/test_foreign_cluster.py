@@ -48,8 +48,14 @@ http {{
     listen {KEY_PORT} ssl;
     http2 on;
     location / {{
-      if ($http_authorization != "Bearer {API_KEY}") {{ return 401; }}
+      if ($http_authorization != "Bearer {API_KEY}") {{ return 418; }}
+      error_page 418 = @refused;
       grpc_pass grpc://127.0.0.1:7233;
+    }}
+    location @refused {{
+      default_type application/grpc;
+      add_header grpc-status 16; # unauthenticated
+      return 200;
     }}
   }}
 }}

@@ -43,6 +43,13 @@ CONNECT = "Failed client connect: Server connection error: tonic::transport::Err
          "not_temporal", "no Temporal frontend"),
         ('Failed client connect: `get_system_info` call error after connection: Status { code: Cancelled, message: '
          '"operation was canceled" }', "not_temporal", "it wants TLS"),
+        ("Failed client connect: `get_system_info` call error after connection: Status { code: Unauthenticated }",
+         "unauthenticated", "Check api_key"),
+        ("Failed client connect: `get_system_info` call error after connection: Status { code: Internal, message: "
+         '"protocol error: received message with invalid compression flag while receiving status: 401 Unauthorized" }',
+         "unauthenticated", "Check api_key"),
+        ("Failed client connect: `get_system_info` call error after connection: Status { code: PermissionDenied }",
+         "permission_denied", "may use the namespace"),
         ("Failed client connect: `get_system_info` call error after connection: Status { code: Unavailable }",
          "unreachable", "is starting"),
     ],
