@@ -196,7 +196,7 @@ def test_a_host_without_a_server_runs_workflows_in_another_cluster(host: Host, o
     assert f"@{VM}#" in pollers(on_vm)
     listening = on(VM, "ss -Hltn")
     assert not [port for port in (5432, 7233, 8080) if f":{port} " in listening], listening
-    assert on(VM, "command -v docker postgres temporal-server", check=False) == ""
+    assert on(VM, "for each in docker postgres temporal-server; do command -v $each; done", check=False) == ""
     assert "ENABLE_TEMPORAL=true" in on(
         VM, "tr '\\0' '\\n' < /proc/$(pgrep -u workflow -f dist/worker.js | head -1)/environ"
     )

@@ -4,7 +4,7 @@
 import { LEVELS, type Level } from './log';
 import { currentRelease } from './release';
 
-/** A certificate or key: in a file, or as text from a variable, which keeps it off the disk. */
+/** A certificate or key: in a file, or as text from a variable, as other secrets come. */
 export type Pem = { path: string } | { data: string };
 
 export interface TlsConfig {
