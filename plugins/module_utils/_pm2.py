@@ -60,6 +60,9 @@ def _entry(
         "vizion": False,
         # PM2's own metrics, which nothing here reads: 0.04 s of a processor at each start.
         "pmx": False,
+        # PM2 turns them on where Node.js does not: a worker of the Temporal SDK then reads hundreds of maps at each start,
+        # a quarter second of a processor. An application that wants them says node_args: --enable-source-maps.
+        "disable_source_map_support": True,
         "autorestart": True,
     }
     entry.update({k: process[k] for k in ("args", "max_memory_restart") if process[k]})

@@ -56,6 +56,7 @@ export class TemporalOrders implements Orders {
   private readonly client: Client;
   private readonly address: string;
   private readonly taskQueue: string;
+  private checking: Promise<void> | undefined;
 
   constructor({ temporal }: Config) {
     this.address = temporal.address;
@@ -69,8 +70,14 @@ export class TemporalOrders implements Orders {
     this.taskQueue = temporal.taskQueue;
   }
 
-  async check(): Promise<void> {
-    await this.within(HEALTH_MS, () => this.connection.healthService.check({}));
+  /** One question at a time, whose answer all who ask meanwhile get: anybody may ask for the health, as often as they like. */
+  check(): Promise<void> {
+    this.checking ??= this.within(HEALTH_MS, async () => {
+      await this.connection.healthService.check({});
+    }).finally(() => {
+      this.checking = undefined;
+    });
+    return this.checking;
   }
 
   /** Starting the same case again while it runs finds the running workflow. */
