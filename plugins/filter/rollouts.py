@@ -12,13 +12,17 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 
 
 def rollouts(
-    declared: t.Any, live: t.Mapping[str, str], limits: t.Mapping[str, t.Any] | None = None
+    declared: t.Any,
+    live: t.Mapping[str, str],
+    limits: t.Mapping[str, t.Any] | None = None,
+    at_once: bool = False,
 ) -> list[dict[str, t.Any]]:
     """Rollouts of the applications with ``versioning: worker_deployment``.
 
     :param declared: list of what users write in ``topology_applications``.
     :param live: application to release, which is the build id. Applications without a release are left out.
     :param limits: limits for all of them, by the names that the module worker_deployment_rollout gives them.
+    :param at_once: without the declared steps, as on the way back to a build that has run before.
     """
     if not isinstance(declared, list) or not all(isinstance(a, dict) for a in declared):
         raise AnsibleFilterError(f"rollouts: found {type(declared).__name__}, expected a list of dictionaries")
@@ -31,7 +35,7 @@ def rollouts(
             "name": application["name"],
             "namespace": application["namespace"] or "default",
             "build_id": live[application["name"]],
-            "steps": application.get("rollout_steps") or [],
+            "steps": [] if at_once else application.get("rollout_steps") or [],
             "connection": {"address": application["temporal_address"]} if application["temporal_address"] else {},
             "prune": True,
             **(limits or {}),

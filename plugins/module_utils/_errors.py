@@ -27,6 +27,34 @@ class TemporalError(Exception):
         self.message = message
 
 
+_LATE = "no answer in time. Check the server and its database, or raise timeout_seconds."
+_STATUS_CAUSES: t.Final[dict[str, tuple[Kind, str]]] = {
+    "UNAVAILABLE": (
+        "unreachable",
+        "the server is starting, stopping or has no database. Look at its log, then run again.",
+    ),
+    "UNAUTHENTICATED": (
+        "unauthenticated",
+        "the server does not accept our credentials. Check api_key or the client certificate.",
+    ),
+    "PERMISSION_DENIED": (
+        "permission_denied",
+        "our credentials do not allow this. Use ones that may use the namespace; to change it takes its admin role or that "
+        "of temporal-system.",
+    ),
+    "DEADLINE_EXCEEDED": ("deadline", _LATE),
+    "CANCELLED": ("deadline", _LATE),
+    "NOT_FOUND": ("not_found", "it does not exist."),
+    "ALREADY_EXISTS": ("already_exists", "it exists already; somebody else made it in this moment. Run again."),
+    "INVALID_ARGUMENT": ("invalid", "the server does not accept the values. Correct them."),
+    "FAILED_PRECONDITION": ("invalid", "the server's state does not allow this now."),
+    "RESOURCE_EXHAUSTED": (
+        "limit",
+        "the server limits the rate of calls. Run again later, or raise frontend.namespaceRPS.",
+    ),
+    "UNIMPLEMENTED": ("unsupported", "this release of the server cannot do that. Check its version and the address."),
+}
+
 # First match wins; matched against the SDK's text for a connection that could not be made.
 _CONNECT_CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
     (
@@ -50,54 +78,15 @@ _CONNECT_CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
     ("Network is unreachable", "unreachable", "there is no route. Check the network and firewalls between the hosts."),
     ("timed out", "unreachable", "no answer. Check the address and firewalls between the hosts."),
     ("tcp connect error", "unreachable", "no connection. Check the address, the network and that the server runs."),
-    (
-        "code: Unauthenticated|401 Unauthorized",
-        "unauthenticated",
-        "the server does not accept our credentials. Check api_key or the client certificate.",
-    ),
-    (
-        "code: PermissionDenied|403 Forbidden",
-        "permission_denied",
-        "our credentials do not allow this. Use ones that may use the namespace.",
-    ),
-    (
-        "code: Unavailable",
-        "unreachable",
-        "the server is starting, stopping or has no database. Look at its log, then run again.",
-    ),
+    ("code: Unauthenticated|401 Unauthorized", *_STATUS_CAUSES["UNAUTHENTICATED"]),
+    ("code: PermissionDenied|403 Forbidden", *_STATUS_CAUSES["PERMISSION_DENIED"]),
+    ("code: Unavailable", *_STATUS_CAUSES["UNAVAILABLE"]),
     (
         "transport error|h2 protocol error|operation was canceled|connection closed",
         "not_temporal",
         "what answers there is no Temporal frontend, or it wants TLS. Check the port; set tls to true if it does.",
     ),
 )
-
-_LATE = "no answer in time. Check the server and its database, or raise timeout_seconds."
-_STATUS_CAUSES: t.Final[dict[str, tuple[Kind, str]]] = {
-    "UNAVAILABLE": (
-        "unreachable",
-        "the server is starting, stopping or has no database. Look at its log, then run again.",
-    ),
-    "UNAUTHENTICATED": (
-        "unauthenticated",
-        "the server does not accept our credentials. Check api_key or the client certificate.",
-    ),
-    "PERMISSION_DENIED": (
-        "permission_denied",
-        "our credentials do not allow this. Use ones with the admin role of the namespace or of temporal-system.",
-    ),
-    "DEADLINE_EXCEEDED": ("deadline", _LATE),
-    "CANCELLED": ("deadline", _LATE),
-    "NOT_FOUND": ("not_found", "it does not exist."),
-    "ALREADY_EXISTS": ("already_exists", "it exists already; somebody else made it in this moment. Run again."),
-    "INVALID_ARGUMENT": ("invalid", "the server does not accept the values. Correct them."),
-    "FAILED_PRECONDITION": ("invalid", "the server's state does not allow this now."),
-    "RESOURCE_EXHAUSTED": (
-        "limit",
-        "the server limits the rate of calls. Run again later, or raise frontend.namespaceRPS.",
-    ),
-    "UNIMPLEMENTED": ("unsupported", "this release of the server cannot do that. Check its version and the address."),
-}
 
 
 def explain(error: BaseException, address: str, doing: str, seconds: float = 0) -> TemporalError:

@@ -29,6 +29,11 @@ def test_only_versioned_applications_with_a_release() -> None:
     }
 
 
+def test_the_way_back_has_no_steps() -> None:
+    (row,) = rollouts([RAMPED], {"approvals": "r1"}, at_once=True)
+    assert row["steps"] == []
+
+
 def test_a_server_of_its_own() -> None:
     (row,) = rollouts([{**RAMPED, "temporal_address": "t:7233", "namespace": "n"}], {"approvals": "r"})
     assert (row["connection"], row["namespace"]) == ({"address": "t:7233"}, "n")
