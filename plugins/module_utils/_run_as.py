@@ -19,6 +19,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What package clients need behind a company's proxy or with a private mirror. Compared in upper case.
 PASSED_ON = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PASSED_ON_PREFIX = "NPM_CONFIG_"
+# As nice(1) does it without an argument.
+NICENESS = 10
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Account:
 def passed_on(environment: t.Mapping[str, str]) -> dict[str, str]:
     """The part of an environment that package clients need: certificates, proxies and npm's own settings."""
     return {k: v for k, v in environment.items() if k.upper() in PASSED_ON or k.upper().startswith(PASSED_ON_PREFIX)}
+
+
+def give_way() -> None:
+    """From here on, let what serves go first when processors are short: this program and all that it starts can wait."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _as(

@@ -268,7 +268,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._release import (
     reject,
     release_id,
 )
-from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, passed_on
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, give_way, passed_on
 
 APPLICATION: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -574,6 +574,8 @@ def main() -> None:
     run = module.params["run"] or {}
     work = Work(module, Run(by, str(run.get("id", "")), str(run.get("machine", "")), int(run.get("pid") or 0)))
     failure: dict[str, t.Any] = {}
+    if module.params["state"] == "present":
+        give_way()
     try:
         if module.params["state"] == "settled":
             if not module.check_mode:

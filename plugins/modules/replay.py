@@ -85,7 +85,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.durable.temporal.plugins.module_utils._run_as import PATH, Account, run_as
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import PATH, Account, give_way, run_as
 
 INCOMPATIBLE = 3
 SHOWN = 5
@@ -174,6 +174,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    give_way()
     replayed: dict[str, int] = {}
     for application in [] if module.check_mode else module.params["applications"]:
         name = application["name"]

@@ -65,6 +65,7 @@ def run(
         patch_module_args({**options, "_ansible_check_mode": check}),
         contextlib.redirect_stdout(out),
         mock.patch.object(basic.AnsibleModule, "log"),
+        mock.patch.object(release, "give_way"),
         pytest.raises(SystemExit),
     ):
         release.main()

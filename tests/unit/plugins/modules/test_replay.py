@@ -44,6 +44,7 @@ def run(root: Path, script: str, release: str = "r2", check: bool = False, timeo
         patch_module_args({**options, "_ansible_check_mode": check}),
         contextlib.redirect_stdout(out),
         mock.patch.object(basic.AnsibleModule, "log"),
+        mock.patch.object(replay, "give_way"),
         pytest.raises(SystemExit),
     ):
         replay.main()
