@@ -56,7 +56,6 @@ export class TemporalOrders implements Orders {
   private readonly client: Client;
   private readonly address: string;
   private readonly taskQueue: string;
-  private checking: Promise<void> | undefined;
 
   constructor({ temporal }: Config) {
     this.address = temporal.address;
@@ -70,14 +69,8 @@ export class TemporalOrders implements Orders {
     this.taskQueue = temporal.taskQueue;
   }
 
-  /** One question at a time, whose answer all who ask meanwhile get: anybody may ask for the health, as often as they like. */
-  check(): Promise<void> {
-    this.checking ??= this.within(HEALTH_MS, async () => {
-      await this.connection.healthService.check({});
-    }).finally(() => {
-      this.checking = undefined;
-    });
-    return this.checking;
+  async check(): Promise<void> {
+    await this.within(HEALTH_MS, () => this.connection.healthService.check({}));
   }
 
   /** Starting the same case again while it runs finds the running workflow. */

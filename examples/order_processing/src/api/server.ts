@@ -5,7 +5,7 @@ import { Log, messageOf } from '../log';
 import { createApi } from './app';
 import { TemporalOrders } from './orders';
 
-function main(): void {
+async function main(): Promise<void> {
   const config = readConfig();
   const log = new Log(config.logLevel, { process: `api ${process.pid}`, release: config.release });
   const orders = new TemporalOrders(config);
@@ -23,6 +23,10 @@ function main(): void {
   process.on('SIGINT', () => void stop());
   process.on('SIGTERM', () => void stop());
 
+  // Connected before the first request comes, which would wait for it otherwise. Without Temporal the API starts all the
+  // same, and says what is wrong.
+  await orders.check().catch(() => undefined);
+  if (stopping) return;
   api.server.on('error', (error) => fail(error));
   api.server.listen(config.api.port, config.api.host, () => {
     log.info('listening', { address: api.server.address() });
@@ -35,8 +39,4 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
-try {
-  main();
-} catch (error) {
-  fail(error);
-}
+main().catch(fail);
