@@ -22,8 +22,8 @@ from test_systemd_workers import APPROVALS, PACKAGES, Vm
 STEPS = [{"percentage": 30, "watch_seconds": 10}, {"percentage": 60, "watch_seconds": 10}]
 RUN = b"    async def run(self, request: Request) -> State:\n"
 LEDGER = (
-    "import json, sqlite3, glob;"
-    "database = sqlite3.connect(glob.glob('/var/lib/**/approvals.sqlite3', recursive=True)[0]);"
+    "import json, sqlite3;"
+    "database = sqlite3.connect('/opt/approvals/shared/approvals.sqlite3');"
     "print(json.dumps(database.execute('SELECT workflow_id, step, release FROM entries').fetchall()))"
 )
 
