@@ -44,6 +44,8 @@ class FakePm2:
         self.listening: set[str] = set()
         self.slowly = 0.0
         self.idle = threading.Event()
+        # Some end while others start.
+        self.changing = threading.Lock()
 
     @property
     def live(self) -> str:
@@ -80,7 +82,8 @@ class FakePm2:
         if verb == "delete":
             assert set(rest) <= {str(r["pm_id"]) for r in self.rows} | {r["name"] for r in self.rows}
             self.calls[-1] = " ".join([verb, *(self.names()[r] for r in rest)])
-            self.rows = [r for r in self.rows if r["name"] not in rest and str(r["pm_id"]) not in rest]
+            with self.changing:
+                self.rows = [r for r in self.rows if r["name"] not in rest and str(r["pm_id"]) not in rest]
             return ""
         raise AssertionError(f"unexpected: pm2 {verb}")
 
@@ -91,7 +94,8 @@ class FakePm2:
         for entry in self.started:
             time.sleep(self.slowly)
             tried = Path(entry["cwd"]).name if entry["name"].endswith("-candidate") else ""
-            self.rows += [self.spawn(entry, release=tried) for _instance in range(entry["instances"])]
+            with self.changing:
+                self.rows += [self.spawn(entry, release=tried) for _instance in range(entry["instances"])]
         self.idle.set()
 
     def names(self) -> dict[str, str]:
