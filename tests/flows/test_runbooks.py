@@ -22,9 +22,9 @@ FILLED = {"NAME": "order-processing", "'…'": "'tried by a test'"}
 
 
 def commands(runbook: str) -> list[str]:
-    """The commands of its fenced blocks."""
-    blocks = re.findall(r"^```\n(.*?)^```$", (RUNBOOKS / f"{runbook}.md").read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.strip()]
+    """The commands of its fenced blocks; those that name a language are no commands."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", (RUNBOOKS / f"{runbook}.md").read_text(), re.MULTILINE | re.DOTALL)
+    return [line for language, block in blocks if not language for line in block.splitlines() if line.strip()]
 
 
 def options(runbook: str) -> list[str]:
