@@ -130,7 +130,7 @@ def test_a_growing_share_of_new_workflows_goes_to_the_new_build_and_open_ones_st
     assert {approvals.steps()[identity, "approved"] for identity in early} == {first}
 
 
-def test_a_rollback_sends_all_new_workflows_back_at_once(inventory: Path, approvals: Approvals, tmp_path: Path) -> None:
+def test_a_rollback_sends_all_new_workflows_back_at_once(inventory: Path, approvals: Approvals) -> None:
     left = approvals.live("approvals")
     back = play("rollback", inventory, extra={**declared(PACKAGES["approvals"]), "application": "approvals"})
     assert back.rc == 0, back.failure
