@@ -85,7 +85,8 @@ options:
         default: 5
   state:
     description:
-      - V(present) installs the releases.
+      - V(present) installs the releases. Of those that are there before, as many go as there are beyond
+        O(applications[].keep_releases), refused ones first.
       - V(live) installs them where they are missing, switches to them, and removes the oldest beyond
         O(applications[].keep_releases).
       - V(rejected) marks releases as bad. One that is live gives way to the one before it, if there is one. Deploying
@@ -380,7 +381,8 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
                 check_archive(wanted["artifact"], wanted["dependencies"])
             step.missing = not wanted["artifact"]
             found = step.install = Release(release_id(now, digest), digest)
-            step.after = after_install(step.after, found)
+            # Refused and interrupted deployments leave releases, and no switch comes to prune them.
+            step.after = after_install(after_prune(step.after, wanted["keep_releases"]), found)
         step.release = found.id
     elif wanted["release"]:
         finished = wanted["release"] == "previous" and before.live and before.live == going_to

@@ -153,7 +153,9 @@ def test_a_build_whose_workflows_fail_goes_back_by_itself(
     with approvals.meanwhile():
         deploy = play("deploy", inventory, extra=extra)
     assert deploy.rc != 0
-    assert "failed" in deploy.failure, deploy.failure
+    row = rollout_of(deploy)
+    assert (row["outcome"], row["previous"], len(row["steps"])) == ("returned", good, 1), deploy.failure
+    assert row["steps"][0]["failure_percent"] > 0
     assert good in deploy.failure, deploy.failure
     assert approvals.live("approvals") == good
     late = [approvals.ask_one() for _ in range(10)]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -178,6 +179,15 @@ def test_the_namespace_keeps_seven_days(vm: Vm, namespace: str) -> None:
 
 def test_there_are_512_history_shards(vm: Vm) -> None:
     assert vm.psql("temporal", "select count(*) from shards") == 512
+
+
+def test_the_history_caches_have_one_bound_for_all_shards(vm: Vm) -> None:
+    """The server's own bounds, one for each shard, let a steady load fill its memory until it is killed."""
+    metrics = vm.run("curl", "--silent", "--show-error", "--fail", "http://127.0.0.1:9090/metrics")
+    found = re.findall(r'^cache_size\{cache_type="(events|mutablestate)".* (\S+)$', metrics, re.MULTILINE)
+    sizes = {kind: float(size) for kind, size in found}
+    memory = vm.containers()["temporal-server"].inspected["HostConfig"]["Memory"]
+    assert sizes == {"events": memory / 32, "mutablestate": memory / 2**20 * 8}
 
 
 def test_the_server_sees_pollers_of_the_live_release(vm: Vm, api: Api, namespace: str) -> None:

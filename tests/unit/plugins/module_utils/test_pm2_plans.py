@@ -72,6 +72,10 @@ def test_clustered_processes_log_why_they_crash() -> None:
     assert "node_args" not in entries()["worker"]
 
 
+def test_no_process_reads_source_maps_at_its_start() -> None:
+    assert {entry["disable_source_map_support"] for entry in entries().values()} == {True}
+
+
 @pytest.mark.parametrize(
     ("fields", "name", "value"),
     [

@@ -148,6 +148,18 @@ def test_only_so_many_releases_are_kept(host: Path) -> None:
     assert row["previous"] in row["releases"]
 
 
+def test_refused_releases_do_not_fill_the_host(host: Path) -> None:
+    good = run(host, artifact=artifact(host, "good"))["live"]["orders"]
+    for name in ("a", "b", "c", "d", "e"):
+        installed = run(host, state="present", artifact=artifact(host, name), keep_releases=3)["applications"][0]
+        run(host, state="rejected", release=installed["release"])
+        kept = sorted(each.name for each in (host / "app/releases").iterdir())
+        # The one that was refused last can be looked at.
+        assert {good, installed["release"]} <= set(kept)
+        assert len(kept) <= 4
+    assert log(host).count("delete") == 2
+
+
 def test_a_build_that_drains_keeps_its_release_until_it_ends(host: Path) -> None:
     first = run(host, artifact=artifact(host, "a"))["live"]["orders"]
     release = host / "app" / "releases" / first
