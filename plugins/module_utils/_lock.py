@@ -109,6 +109,7 @@ class Lock:
 
         :raises HeldError: another run holds it; says who, since when, and what to do.
         """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         end = time.monotonic() + ORPHAN_SECONDS
         while True:
             with self._alone():
@@ -123,6 +124,14 @@ class Lock:
             if not orphan or time.monotonic() > end:
                 raise HeldError(self._complaint(found), found)
             time.sleep(POLL_SECONDS)
+
+    def aim(self, target: str) -> None:
+        """Write down which release the run goes back to before it does, so that the next one finishes it, not more."""
+        self.target = target
+        with self._alone():
+            found = self.read()
+            if found and self._mine(found) and found.target != target:
+                self._write(found.step, found.pid, found.since)
 
     def rest(self, step: str) -> None:
         """Between two calls of the run: held, but nobody is at work. That the call has ended is seen without it too."""

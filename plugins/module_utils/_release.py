@@ -409,7 +409,6 @@ class Store:
                 os.chown(path, account.uid, account.gid)
 
     def lock(self, run: Run, take_over: str = "") -> Lock:
-        self.root.mkdir(parents=True, exist_ok=True)
         return Lock(self.root / LOCK, run, take_over)
 
     def append(self, **entry: t.Any) -> None:

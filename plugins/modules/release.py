@@ -500,9 +500,12 @@ class Work:
             self._on(wanted)
             lock = self.locks[number] if self.locks else None
             mark = (self.reason or "rejected") if self.module.params["bad"] else ""
-            self.steps.append(look(wanted, self.state, mark, now, lock.target if lock else ""))
+            # Before it is taken, a lock that an interrupted run has left says where that was going.
+            left = None if lock else Store(wanted["root"]).lock(self.run).read()
+            going_to = lock.target if lock else left.target if left else ""
+            self.steps.append(look(wanted, self.state, mark, now, going_to))
             if lock and wanted["release"]:
-                lock.target = self.steps[-1].release
+                lock.aim(self.steps[-1].release)
 
     def _act(self, step: Step) -> None:
         self._on(step.wanted)

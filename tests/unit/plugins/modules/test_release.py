@@ -19,6 +19,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.durable.temporal.plugins.action.release import deployer
 from ansible_collections.durable.temporal.plugins.module_utils._dependencies import Npm
+from ansible_collections.durable.temporal.plugins.module_utils._lock import Lock
 from ansible_collections.durable.temporal.plugins.modules import release
 
 Json = dict[str, t.Any]
@@ -318,6 +319,23 @@ def test_going_back_after_an_interruption_goes_back_once(host: Path) -> None:
     run(host, state="settled", options=ben)
     run(host, release="previous")
     assert live(host).endswith(run(host, state="present", artifact=artifact(host, "one"))["applications"][0]["release"])
+
+
+def test_going_back_in_one_call_that_is_killed_is_finished_by_the_next_run(host: Path) -> None:
+    run(host, artifact=artifact(host, "one"))
+    one = live(host)
+    run(host, artifact=artifact(host, "two"))
+    at_once = {"keep_lock": True, "lazy_lock": True}
+    with mock.patch.object(Lock, "rest"):
+        run(host, options={"run": ANNA, **at_once}, release="previous")
+    assert live(host) == one
+    lock = host / "app/.lock"
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "pid": 0}))
+    ben = {"run": {**BEN, "take_over": ANNA["id"]}, **at_once}
+    finished = run(host, options=ben, release="previous")
+    assert (finished["needed"], finished["changed"], finished["live"]) == (True, False, {"orders": one})
+    run(host, state="settled", options=ben)
+    assert "no earlier release" in run(host, release="previous")["msg"]
 
 
 def test_a_rejected_release_is_not_made_live_by_name(host: Path) -> None:
