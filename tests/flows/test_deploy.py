@@ -144,3 +144,27 @@ def test_a_deployment_cut_off_anywhere_is_finished_by_the_next(
             settled(host, orders)
     assert load.report.lost == 0, load.report
     assert deploy_with(inventory, artifact=str(PACKAGE), extra=QUICK).rc == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "delay"),
+    [
+        ("Lock, and go back to the releases of order-processing", 0.2),
+        ("Run the processes, and watch whether they run, answer and poll", 0.5),
+        ("Run the processes, and watch whether they run, answer and poll", 2.5),
+    ],
+)
+def test_a_rollback_that_is_cut_off_is_finished_by_the_next_and_goes_back_once(
+    inventory: Path, outputs: dict[str, str], host: Host, orders: Orders, tmp_path: Path, task: str, delay: float
+) -> None:
+    first = host.live
+    artifact = variant(tmp_path / "later.tar.gz", f"later {task} {delay}")
+    with Load(outputs["api_url"], rate=20, mix="mixed") as load:
+        later = deploy_with(inventory, artifact=str(artifact), extra=QUICK)
+        assert later.rc == 0, later.failure
+        assert interrupt("rollback", inventory, 0, delay, at_task=task, extra=QUICK)
+        finished = play("rollback", inventory, extra=QUICK)
+        assert finished.rc == 0, finished.failure
+        assert host.live == first
+        settled(host, orders)
+    assert load.report.lost == 0, load.report
