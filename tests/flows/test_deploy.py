@@ -149,7 +149,7 @@ def test_a_deployment_cut_off_anywhere_is_finished_by_the_next(
 @pytest.mark.parametrize(
     ("task", "delay"),
     [
-        ("Lock, and go back to the releases of order-processing", 0.2),
+        ("Lock, and install or go back to the releases of order-processing", 0.2),
         ("Run the processes, and watch whether they run, answer and poll", 0.5),
         ("Run the processes, and watch whether they run, answer and poll", 2.5),
     ],
