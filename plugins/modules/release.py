@@ -500,10 +500,9 @@ class Work:
             self._on(wanted)
             lock = self.locks[number] if self.locks else None
             mark = (self.reason or "rejected") if self.module.params["bad"] else ""
-            # Before it is taken, a lock that an interrupted run has left says where that was going.
-            left = None if lock else Store(wanted["root"]).lock(self.run).read()
-            going_to = lock.target if lock else left.target if left else ""
-            self.steps.append(look(wanted, self.state, mark, now, going_to))
+            # The lock that this run has, or that an interrupted one has left, says where it was going.
+            holder = Store(wanted["root"]).lock(self.run).read()
+            self.steps.append(look(wanted, self.state, mark, now, holder.target if holder else ""))
             if lock and wanted["release"]:
                 lock.aim(self.steps[-1].release)
 
