@@ -171,7 +171,7 @@ def obtain(store: Store, due: Identities, found: t.Mapping[str, t.Any], architec
             content.programs[item] = None if there else store.binary(item.component, item.version, architecture)
         elif isinstance(item, NpmPackage):
             there = (found["packages"][item.dest] or {}).get("artifact") == identity
-            content.packages[item] = None if there else store.package(item)
+            content.packages[item] = None if there else store.package(item, architecture)
         elif identity is None:
             content.pull.append(item.reference)
         else:
@@ -230,7 +230,8 @@ def _image(item: dict[str, t.Any]) -> WantedImage:
 
 def _package(item: dict[str, t.Any]) -> NpmPackage:
     links = tuple((str(link), str(target)) for link, target in sorted(item["links"].items()))
-    return NpmPackage(item["name"], item["version"], item["dest"], links)
+    published = tuple((str(architecture), str(name)) for architecture, name in sorted(item["published"].items()))
+    return NpmPackage(item["name"], item["version"], item["dest"], links, published)
 
 
 def _identities(store: Store, items: t.Iterable[Wanted], found: t.Mapping[str, t.Any]) -> Identities:

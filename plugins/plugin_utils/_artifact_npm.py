@@ -28,6 +28,11 @@ OPTIONS: t.Final = (
     "--os=linux",
     "--loglevel=error",
 )
+# How npm calls architectures.
+NPM_PROCESSORS: t.Final = {"amd64": "x64", "arm64": "arm64"}
+THEMSELVES: t.Final = (
+    "have the hosts install it themselves (pm2_worker_npm_source or pm2_worker_node_source: distribution)"
+)
 _TIMEOUT_SECONDS: t.Final = 600
 
 
@@ -35,17 +40,32 @@ _TIMEOUT_SECONDS: t.Final = 600
 class NpmPackage:
     """A package that is to be in a directory of its own on the host.
 
-    ``links`` are pairs: path of a link on the host, and what it points to below ``dest``.
+    ``links`` are pairs: path of a link on the host, and what it points to below ``dest``. ``published`` are pairs, too:
+    an architecture, and the name of the package that is published for it.
     """
 
     name: str
     version: str
     dest: str
     links: tuple[tuple[str, str], ...] = ()
+    published: tuple[tuple[str, str], ...] = ()
 
     def link_targets(self) -> dict[str, str]:
         """Path of each link to the path that it is to hold."""
         return {link: f"{self.dest}/{target}" for link, target in self.links}
+
+    def published_for(self, architecture: str) -> str:
+        """The name under which the registry has it.
+
+        :raises ArtifactError: it is not published for this architecture.
+        """
+        names = dict(self.published) or {architecture: self.name}
+        if architecture not in names:
+            raise ArtifactError(
+                f"{self.name} is published for {' and '.join(sorted(names))} only, and the host is {architecture}. Name "
+                "the package for it in published."
+            )
+        return names[architecture]
 
 
 class NpmClient:
@@ -57,22 +77,26 @@ class NpmClient:
     def __init__(self, notify: t.Callable[[str], None]) -> None:
         self._notify = notify
 
-    def install(self, name: str, version: str, work: Path) -> Tree:
+    def install(self, name: str, version: str, work: Path, published: str = "", architecture: str = "") -> Tree:
         """A package with all that it depends on: ``lib/node_modules/<name>`` and links to its commands in ``bin``.
 
+        :param published: the name under which the registry has it, when that is another one.
+        :param architecture: what it is for, when it is not for all: this machine may be another one.
         :raises ArtifactError: there is no client, or it failed; with the end of what it said.
         """
+        wanted = f"{name}@npm:{published}@{version}" if published not in ("", name) else f"{name}@{version}"
+        processor = [f"--cpu={NPM_PROCESSORS[architecture]}"] if architecture else []
         npm = shutil.which("npm")
         if not npm:
             raise ArtifactError(
                 f"{name} {version} is to be fetched by the npm client of this machine, which has no npm program in its "
-                "PATH. Install npm here, or have the hosts install it themselves (pm2_worker_npm_source: distribution)."
+                f"PATH. Install npm here, or {THEMSELVES}."
             )
         self._notify(f"Fetching {name} {version} with npm (some seconds the first time on this machine)")
         place = work / "installed"
         # Not where the playbook was started: a project there may have settings of its own.
         done = subprocess.run(
-            [npm, "install", "--global", f"--prefix={place}", *OPTIONS, f"{name}@{version}"],
+            [npm, "install", "--global", f"--prefix={place}", *OPTIONS, *processor, wanted],
             cwd=work,
             capture_output=True,
             text=True,
@@ -86,8 +110,7 @@ class NpmClient:
             reason = " / ".join(line for line in said if line)[-600:] or "it gave no reason"
             raise ArtifactError(
                 f"npm on this machine could not fetch {name} {version}: {reason}. Check the version, the network and "
-                "the client's settings (npm config list), or have the hosts install it themselves "
-                "(pm2_worker_npm_source: distribution)."
+                f"the client's settings (npm config list), or {THEMSELVES}."
             )
         return tree_of(place)
 

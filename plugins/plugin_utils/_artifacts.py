@@ -28,7 +28,11 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_images 
     postgres_tree,
     recipe,
 )
-from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_npm import NpmClient, NpmPackage
+from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_npm import (
+    NPM_PROCESSORS,
+    NpmClient,
+    NpmPackage,
+)
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_sources import (
     COMPONENTS,
     Archive,
@@ -128,8 +132,14 @@ class Store:
                     f"{name}: '{version}' is not a version. Expected one such as 1.32.2, without a leading v."
                 )
         for package in packages:
-            if not _NPM_NAME.match(package.name):
-                raise ArtifactError(f"'{package.name}' is no name of an npm package. Expected one such as pm2.")
+            for name in (package.name, *dict(package.published).values()):
+                if not _NPM_NAME.match(name):
+                    raise ArtifactError(f"'{name}' is no name of an npm package. Expected one such as pm2.")
+            for architecture in dict(package.published):
+                if architecture not in NPM_PROCESSORS:
+                    raise ArtifactError(
+                        f"{package.name}: published has '{architecture}'; expected {' or '.join(NPM_PROCESSORS)}."
+                    )
         if packages and self.source != "npm":
             raise ArtifactError(
                 f"source is {self.source}, which has no npm packages: give npm_packages a task of their own with "
@@ -156,12 +166,16 @@ class Store:
         """What the host is to remember of a package of npm."""
         return f"{package.name} {package.version} (npm)"
 
-    def package(self, package: NpmPackage) -> Layer:
-        """The layer that holds a package of npm and all that it depends on. The same for every architecture."""
-        client = NpmClient(self._notify)
+    def package(self, package: NpmPackage, architecture: str) -> Layer:
+        """The layer that holds a package of npm and all that it depends on.
+
+        The same for every architecture, unless it is published for each.
+        """
+        client, name = NpmClient(self._notify), package.published_for(architecture)
+        alone = architecture if package.published else ""
         return self._cache.layer(
-            f"npm-{package.name}-{package.version}",
-            lambda work: client.install(package.name, package.version, work),
+            f"npm-{name}-{package.version}",
+            lambda work: client.install(package.name, package.version, work, name, alone),
         )
 
     def image_identity(self, image: WantedImage, architecture: str) -> str | None:

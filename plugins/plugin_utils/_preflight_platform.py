@@ -29,6 +29,8 @@ SUPPORTED_ARCHITECTURES = ("x86_64", "aarch64")
 OLDEST_PYTHON = (3, 10)
 # What the Temporal SDK for TypeScript needs, and what the distributions have.
 OLDEST_NODE = 20
+# Where Node.js comes from → the variable that says which.
+VERSION_OF_NODE = {"nodesource": "pm2_worker_node_major", "controller": "pm2_worker_node_version"}
 NODE_OF_SYSTEMS = {"debian 12": 18, "debian 13": 20, "ubuntu 22.04": 12, "ubuntu 24.04": 18}
 # Size → processors and GiB of memory that its settings are made for.
 SIZES = {"small": (2, 8), "medium": (4, 16), "large": (8, 32)}
@@ -381,26 +383,28 @@ def check_system(roles: t.Collection[str], probe: Probe) -> list[Problem]:
 
 
 def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
-    """A Node.js that is too old for the applications."""
+    """A Node.js that is too old for the applications, or one that hides the wanted one."""
     if "pm2_worker" not in roles:
         return []
-    source, system = values.get("pm2_worker_node_source"), probe.get("os") or {}
-    if source == "nodesource":
-        major = _number(values.get("pm2_worker_node_major"))
+    variable, source = "pm2_worker_node_source", values.get("pm2_worker_node_source")
+    packages = (probe.get("artifacts") or {}).get("packages") or {}
+    brought = [link for row in packages.values() for link in row.get("links") or {} if link.endswith("/node")]
+    if brought and source in ("distribution", "nodesource"):
+        hides = f"{source}, and {brought[0]} on the host is one that came from the controller"
+        remedy = f"Remove {brought[0]}, or set {variable}: controller."
+        return [wrong(variable, hides, f"no {brought[0]}, which is found before that of {source}", remedy)]
+    if source in VERSION_OF_NODE:
+        version = str(values.get(VERSION_OF_NODE[source]) or "")
+        major = _number(version.partition(".")[0])
         if major is None or major >= OLDEST_NODE:
             return []
-        return [wrong("pm2_worker_node_major", str(major), f"{OLDEST_NODE} or newer", "Choose a later one.")]
+        return [wrong(VERSION_OF_NODE[source], version, f"{OLDEST_NODE} or newer", "Choose a later one.")]
+    system = probe.get("os") or {}
     has = NODE_OF_SYSTEMS.get(f"{system.get('id')} {system.get('version')}", OLDEST_NODE)
     if source != "distribution" or has >= OLDEST_NODE:
         return []
-    return [
-        wrong(
-            "pm2_worker_node_source",
-            f"distribution, and {system.get('name')} has Node.js {has}",
-            f"Node.js {OLDEST_NODE} or newer",
-            "Set pm2_worker_node_source: nodesource.",
-        )
-    ]
+    found = f"distribution, and {system.get('name')} has Node.js {has}"
+    return [wrong(variable, found, f"Node.js {OLDEST_NODE} or newer", f"Set {variable}: nodesource, or controller.")]
 
 
 def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:

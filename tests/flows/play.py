@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class Run:
     seconds: float
     tasks: Sequence[Task]
     output: str = field(repr=False)
+    # From the start of the first play to the end of the last task, without the start of ansible-playbook itself.
+    play_seconds: float = 0.0
 
     def having(self, status: str) -> list[Task]:
         return [task for task in self.tasks if task.status == status]
@@ -85,6 +88,10 @@ def _message(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
 def play(
     playbook: str,
     inventory: Path,
@@ -116,7 +123,10 @@ def play(
         for task in each["tasks"]
         for host, result in task["hosts"].items()
     ]
-    return Run(done.returncode, seconds, tasks, done.stdout + done.stderr)
+    durations = [each["play"]["duration"] for each in document["plays"]]
+    begun = min((_moment(d["start"]) for d in durations), default=0.0)
+    ended = max((_moment(d["end"]) for d in durations if d.get("end")), default=begun)
+    return Run(done.returncode, seconds, tasks, done.stdout + done.stderr, ended - begun)
 
 
 def interrupt(

@@ -93,7 +93,7 @@ class FakeStore:
     def binary(self, component: str, version: str, architecture: str) -> str:
         return f"layer of {component} {version} {architecture}"
 
-    def package(self, package: NpmPackage) -> str:
+    def package(self, package: NpmPackage, architecture: str) -> str:
         return f"layer of {package.name}"
 
     def image(self, image: WantedImage, architecture: str, identity: str) -> str:

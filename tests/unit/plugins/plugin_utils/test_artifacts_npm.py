@@ -52,8 +52,8 @@ def store(tmp_path: Path, source: str = "npm") -> Store:
 
 def test_a_package_is_fetched_once_for_each_version(tmp_path: Path, client: t.Callable[[str], Path]) -> None:
     calls = client(CLIENT)
-    layer = store(tmp_path).package(NPM)
-    assert store(tmp_path).package(NPM) == layer
+    layer = store(tmp_path).package(NPM, "amd64")
+    assert store(tmp_path).package(NPM, "arm64") == layer
     (line,) = calls.read_text().splitlines()
     directory, *arguments = line.split()
     assert arguments[:2] == ["install", "--global"]
@@ -69,6 +69,21 @@ def test_a_package_is_fetched_once_for_each_version(tmp_path: Path, client: t.Ca
     assert members["bin/npm"].linkname == "../lib/node_modules/npm/bin/npm-cli.js"
 
 
+def test_a_package_of_each_architecture_is_fetched_by_its_name(tmp_path: Path, client: t.Callable[[str], Path]) -> None:
+    calls = client(CLIENT)
+    builds = (("amd64", "npm-x64"), ("arm64", "npm-arm64"))
+    package = NpmPackage("npm", "10.9.9", "/opt/npm", published=builds)
+    for architecture in ("amd64", "arm64", "amd64"):
+        store(tmp_path).package(package, architecture)
+    assert [line.split()[-2:] for line in calls.read_text().splitlines()] == [
+        ["--cpu=x64", "npm@npm:npm-x64@10.9.9"],
+        ["--cpu=arm64", "npm@npm:npm-arm64@10.9.9"],
+    ]
+    only = NpmPackage("npm", "10.9.9", "/opt/npm", published=builds[:1])
+    with pytest.raises(ArtifactError, match="npm is published for amd64 only, and the host is arm64"):
+        store(tmp_path).package(only, "arm64")
+
+
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     digests = []
     for name in ("one", "two"):
@@ -80,20 +95,23 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_a_machine_without_a_client_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ArtifactError, match=r"npm 10.9.9 .* no npm program .*pm2_worker_npm_source: distribution"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"npm 10.9.9 .* no npm program .*pm2_worker_npm_source or pm2_worker_node_source: distribution",
+    ):
         NpmClient(lambda _text: None).install("npm", "10.9.9", tmp_path)
 
 
 def test_a_client_that_fails_is_quoted(tmp_path: Path, client: t.Callable[[str], Path]) -> None:
     client(FAILS)
     with pytest.raises(ArtifactError, match=r"could not fetch npm 10.9.9: npm error code E404\. Check the version"):
-        store(tmp_path).package(NPM)
+        store(tmp_path).package(NPM, "amd64")
 
 
 def test_a_client_that_leaves_nothing_has_failed(tmp_path: Path, client: t.Callable[[str], Path]) -> None:
     client("#!/bin/sh\nexit 0\n")
     with pytest.raises(ArtifactError, match="it gave no reason"):
-        store(tmp_path).package(NPM)
+        store(tmp_path).package(NPM, "amd64")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +120,8 @@ def test_a_client_that_leaves_nothing_has_failed(tmp_path: Path, client: t.Calla
         (NpmPackage("npm", "latest", "/opt/npm"), "npm: 'latest' is not a version"),
         (NpmPackage("--registry", "1.0.0", "/opt/npm"), "'--registry' is no name of an npm package"),
         (NpmPackage("a b", "1.0.0", "/opt/npm"), "'a b' is no name"),
+        (NpmPackage("a", "1.0.0", "/opt/a", published=(("amd64", "--x"),)), "'--x' is no name"),
+        (NpmPackage("a", "1.0.0", "/opt/a", published=(("x64", "a"),)), "published has 'x64'; expected amd64 or arm64"),
     ],
 )
 def test_what_is_no_package_is_refused(tmp_path: Path, package: NpmPackage, expected: str) -> None:

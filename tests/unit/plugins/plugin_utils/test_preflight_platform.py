@@ -240,12 +240,22 @@ def test_systems_that_are_not_supported_are_found(changes: dict[str, t.Any], abo
             ("debian", "12", "Debian 12"),
             {"pm2_worker_node_source": "distribution"},
             "pm2_worker_node_source is distribution, and Debian 12 has Node.js 18; expected Node.js 20 or newer. "
-            "Set pm2_worker_node_source: nodesource.",
+            "Set pm2_worker_node_source: nodesource, or controller.",
         ),
         (
             ("debian", "13", "Debian 13"),
             {"pm2_worker_node_source": "nodesource", "pm2_worker_node_major": 18},
             "pm2_worker_node_major is 18; expected 20 or newer. Choose a later one.",
+        ),
+        (
+            ("debian", "12", "Debian 12"),
+            {"pm2_worker_node_source": "controller", "pm2_worker_node_version": "24.21.0"},
+            None,
+        ),
+        (
+            ("debian", "12", "Debian 12"),
+            {"pm2_worker_node_source": "controller", "pm2_worker_node_version": "18.20.4"},
+            "pm2_worker_node_version is 18.20.4; expected 20 or newer. Choose a later one.",
         ),
     ],
 )
@@ -255,6 +265,23 @@ def test_a_node_that_is_too_old_is_found(
     probe = {**PROBE, "os": dict(zip(("id", "version", "name"), system, strict=True))}
     assert texts(platform.check_node(ROLES, values, probe)) == ([text] if text else [])
     assert platform.check_node(["temporal"], values, probe) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "links", "count"),
+    [
+        ("distribution", {"/usr/local/bin/node": "/opt/pm2/node-24.21.0/bin/node"}, 1),
+        ("nodesource", {"/usr/local/bin/node": "/opt/pm2/node-24.21.0/bin/node"}, 1),
+        ("controller", {"/usr/local/bin/node": "/opt/pm2/node-24.21.0/bin/node"}, 0),
+        ("distribution", {}, 0),
+    ],
+)
+def test_a_node_that_hides_the_wanted_one_is_found(source: str, links: dict[str, str], count: int) -> None:
+    probe = {**PROBE, "artifacts": {"packages": {"/opt/pm2/node-24.21.0": {"links": links}}}}
+    values = {"pm2_worker_node_source": source, "pm2_worker_node_major": 24, "pm2_worker_node_version": "24.21.0"}
+    found = texts(platform.check_node(ROLES, values, probe))
+    assert len(found) == count
+    assert all("Remove /usr/local/bin/node, or set pm2_worker_node_source: controller." in text for text in found)
 
 
 @pytest.mark.parametrize(
