@@ -375,7 +375,14 @@ PLATFORM = _guards(
         "test_systems_that_are_not_supported_are_found",
     ),
     (
-        "a Node.js of NodeSource that is too old",
+        "a Node.js that hides the wanted one",
+        "check_node",
+        "brought and source in ('distribution', 'nodesource')",
+        "False",
+        "test_a_node_that_hides_the_wanted_one_is_found",
+    ),
+    (
+        "a chosen Node.js that is too old",
         "check_node",
         "major is None or major >= OLDEST_NODE",
         "True",
@@ -2049,13 +2056,27 @@ NPM = _guards(
         "False",
         "test_a_client_that_fails_is_quoted",
     ),
+    (
+        "an architecture that it is not published for",
+        "NpmPackage.published_for",
+        "architecture not in names",
+        "False",
+        "test_a_package_of_each_architecture_is_fetched_by_its_name",
+    ),
 )
 STORE = _guards(
     "artifacts, store",
     "plugin_utils/_artifacts.py",
     "plugin_utils/test_artifacts_npm.py",
     ("no version", "Store.check", "not _VERSION.match(version)", "False", "test_what_is_no_package_is_refused"),
-    ("no name", "Store.check", "not _NPM_NAME.match(package.name)", "False", "test_what_is_no_package_is_refused"),
+    ("no name", "Store.check", "not _NPM_NAME.match(name)", "False", "test_what_is_no_package_is_refused"),
+    (
+        "an architecture that nothing is published for",
+        "Store.check",
+        "architecture not in NPM_PROCESSORS",
+        "False",
+        "test_what_is_no_package_is_refused",
+    ),
     (
         "packages of another source",
         "Store.check",
