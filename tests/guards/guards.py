@@ -230,6 +230,9 @@ def prove(context: ForkServerContext, whole: Path, guard: Guard) -> tuple[bool, 
 def main(words: list[str]) -> int:
     started = time.monotonic()
     chosen = [g for g in GUARDS if all(word in g.title for word in words)]
+    if not chosen:
+        print(f"No guard has all of these words: {' '.join(words)}.", file=sys.stderr)
+        return 2
     # No setting of this checkout may lead a test away from its copy.
     for name in [n for n in os.environ if n.startswith(("ANSIBLE_", "PYTEST_"))]:
         del os.environ[name]
