@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,8 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="*", default=list(BROKEN), help="kinds of broken releases; none for none")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
+    # When it is told to end, the load ends with it.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(143))
     cells: list[Cell] = []
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(arguments.run_dir.resolve(), arguments.rate, Path(name))
