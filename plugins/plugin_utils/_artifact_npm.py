@@ -77,15 +77,17 @@ class NpmClient:
     def __init__(self, notify: t.Callable[[str], None]) -> None:
         self._notify = notify
 
-    def install(self, name: str, version: str, work: Path, published: str = "", architecture: str = "") -> Tree:
+    def install(self, package: NpmPackage, architecture: str, work: Path) -> Tree:
         """A package with all that it depends on: ``lib/node_modules/<name>`` and links to its commands in ``bin``.
 
-        :param published: the name under which the registry has it, when that is another one.
-        :param architecture: what it is for, when it is not for all: this machine may be another one.
+        :param architecture: that of the host, which need not be that of this machine.
         :raises ArtifactError: there is no client, or it failed; with the end of what it said.
         """
-        wanted = f"{name}@npm:{published}@{version}" if published not in ("", name) else f"{name}@{version}"
-        processor = [f"--cpu={NPM_PROCESSORS[architecture]}"] if architecture else []
+        name, version = package.name, package.version
+        arguments = [f"{name}@{version}"]
+        if package.published:
+            published = package.published_for(architecture)
+            arguments = [f"--cpu={NPM_PROCESSORS[architecture]}", f"{name}@npm:{published}@{version}"]
         npm = shutil.which("npm")
         if not npm:
             raise ArtifactError(
@@ -96,7 +98,7 @@ class NpmClient:
         place = work / "installed"
         # Not where the playbook was started: a project there may have settings of its own.
         done = subprocess.run(
-            [npm, "install", "--global", f"--prefix={place}", *OPTIONS, *processor, wanted],
+            [npm, "install", "--global", f"--prefix={place}", *OPTIONS, *arguments],
             cwd=work,
             capture_output=True,
             text=True,

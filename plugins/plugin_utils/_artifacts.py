@@ -171,11 +171,10 @@ class Store:
 
         The same for every architecture, unless it is published for each.
         """
-        client, name = NpmClient(self._notify), package.published_for(architecture)
-        alone = architecture if package.published else ""
+        client = NpmClient(self._notify)
         return self._cache.layer(
-            f"npm-{name}-{package.version}",
-            lambda work: client.install(package.name, package.version, work, name, alone),
+            f"npm-{package.published_for(architecture)}-{package.version}",
+            lambda work: client.install(package, architecture, work),
         )
 
     def image_identity(self, image: WantedImage, architecture: str) -> str | None:

@@ -88,10 +88,6 @@ def _message(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-
-
 def play(
     playbook: str,
     inventory: Path,
@@ -124,9 +120,9 @@ def play(
         for host, result in task["hosts"].items()
     ]
     durations = [each["play"]["duration"] for each in document["plays"]]
-    begun = min((_moment(d["start"]) for d in durations), default=0.0)
-    ended = max((_moment(d["end"]) for d in durations if d.get("end")), default=begun)
-    return Run(done.returncode, seconds, tasks, done.stdout + done.stderr, ended - begun)
+    begun = min((datetime.fromisoformat(d["start"]) for d in durations), default=datetime.min)
+    ended = max((datetime.fromisoformat(d["end"]) for d in durations if "end" in d), default=begun)
+    return Run(done.returncode, seconds, tasks, done.stdout + done.stderr, (ended - begun).total_seconds())
 
 
 def interrupt(

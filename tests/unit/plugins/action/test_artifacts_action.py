@@ -94,7 +94,7 @@ class FakeStore:
         return f"layer of {component} {version} {architecture}"
 
     def package(self, package: NpmPackage, architecture: str) -> str:
-        return f"layer of {package.name}"
+        return f"layer of {package.name} {architecture}"
 
     def image(self, image: WantedImage, architecture: str, identity: str) -> str:
         return f"image {image.reference} {architecture} {identity}"
@@ -118,8 +118,8 @@ NPM_WANTED: Identities = {NPM: "npm 10.9.9 (npm)"}
 @pytest.mark.parametrize(
     ("present", "sent"),
     [
-        (None, "layer of npm"),
-        ({"artifact": "npm 10.9.8 (npm)", "links": LINKS}, "layer of npm"),
+        (None, "layer of npm arm64"),
+        ({"artifact": "npm 10.9.8 (npm)", "links": LINKS}, "layer of npm arm64"),
         ({"artifact": "npm 10.9.9 (npm)", "links": {}}, None),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_package_is_sent_where_it_is_missing_and_links_are_made_alone(present:
     plan = compare(NPM_WANTED, found)
     assert list(plan.as_diff()["after"]) == ["/opt/npm"]
     store: t.Any = FakeStore()
-    assert obtain(store, NPM_WANTED, found, "amd64").packages == {NPM: sent}
+    assert obtain(store, NPM_WANTED, found, "arm64").packages == {NPM: sent}
     (row,) = report(NPM_WANTED, found, plan)["npm_packages"]
     expected = {"name": "npm", "version": "10.9.9", "dest": "/opt/npm", "artifact": "npm 10.9.9 (npm)", "changed": True}
     assert row == expected

@@ -99,7 +99,7 @@ def test_a_machine_without_a_client_says_what_to_do(tmp_path: Path, monkeypatch:
         ArtifactError,
         match=r"npm 10.9.9 .* no npm program .*pm2_worker_npm_source or pm2_worker_node_source: distribution",
     ):
-        NpmClient(lambda _text: None).install("npm", "10.9.9", tmp_path)
+        NpmClient(lambda _text: None).install(NPM, "amd64", tmp_path)
 
 
 def test_a_client_that_fails_is_quoted(tmp_path: Path, client: t.Callable[[str], Path]) -> None:
