@@ -16,6 +16,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._rollout import (
     Json,
     RolloutError,
     Rollouts,
+    leaves,
     problems,
 )
 
@@ -31,6 +32,7 @@ ROLLOUT: Json = {
     "max_failure_percent": {"type": "float", "default": 5},
     "max_schedule_to_start_seconds": {"type": "float", "default": 30},
     "min_workflows": {"type": "int", "default": 0},
+    "only_without_current": {"type": "bool", "default": False},
     "prune": {"type": "bool", "default": False},
     "connection": {"type": "dict", "default": {}, "no_log": True},
 }
@@ -100,12 +102,12 @@ def _predict(rollouts: t.Sequence[Json], run: t.Callable[[str, Json, Json], Json
         found = run(DEPLOYMENT, {"deployments": [{**names, "current": rollout["build_id"]}]}, rollout)
         if found.get("failed"):
             return found
-        outcome = "current" if found["changed"] else "unchanged"
+        outcome = "current" if found["changed"] and not leaves(rollout, found["deployments"][0]) else "unchanged"
         previous = found["deployments"][0]["current"]
         versions = found["deployments"][0]["versions"]
         row = {**names, "build_id": rollout["build_id"], "previous": previous, "outcome": outcome}
         rows.append({**row, "steps": [], "versions": versions})
-        for side, rows_of_side in diff.items():
+        for side, rows_of_side in diff.items() if outcome == "current" else ():
             rows_of_side.update(found["diff"][side])
     return {
         "changed": any(row["outcome"] == "current" for row in rows),

@@ -16,6 +16,7 @@ def rollouts(
     live: t.Mapping[str, str],
     limits: t.Mapping[str, t.Any] | None = None,
     at_once: bool = False,
+    only_without_current: bool = False,
 ) -> list[dict[str, t.Any]]:
     """Rollouts of the applications with ``versioning: worker_deployment``.
 
@@ -23,6 +24,7 @@ def rollouts(
     :param live: application to release, which is the build id. Applications without a release are left out.
     :param limits: limits for all of them, by the names that the module worker_deployment_rollout gives them.
     :param at_once: without the declared steps, as on the way back to a build that has run before.
+    :param only_without_current: for worker deployments of which no build is current yet; the others are left as they are.
     """
     if not isinstance(declared, list) or not all(isinstance(a, dict) for a in declared):
         raise AnsibleFilterError(f"rollouts: found {type(declared).__name__}, expected a list of dictionaries")
@@ -38,6 +40,7 @@ def rollouts(
             "steps": [] if at_once else application.get("rollout_steps") or [],
             "connection": {"address": application["temporal_address"]} if application["temporal_address"] else {},
             "prune": True,
+            "only_without_current": only_without_current,
             **(limits or {}),
         }
         for application in applications

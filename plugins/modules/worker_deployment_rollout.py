@@ -67,6 +67,10 @@ options:
         description: As in M(durable.temporal.worker_deployment_health), for the workflows of all steps so far.
         type: int
         default: 0
+      only_without_current:
+        description: Whether to leave a worker deployment as it is when another build is current or has a share.
+        type: bool
+        default: false
       prune:
         description: Whether to begin with deleting versions that are done, as in M(durable.temporal.worker_deployment).
         type: bool

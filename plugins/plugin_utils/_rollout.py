@@ -68,7 +68,7 @@ class Rollouts:
         before = self._deployment(rollout, done)["deployments"][0]
         row["versions"] = before["versions"]
         row["previous"] = previous = before["current"]
-        if previous == build and not before["ramping"]:
+        if (previous == build and not before["ramping"]) or leaves(rollout, before):
             return
         row["outcome"] = "begun"
         # Without a current build there is nothing that could get the rest.
@@ -135,6 +135,11 @@ class Rollouts:
         return (
             f"All new workflows of {name} go to build {previous} again; those that build {build} has begun stay there."
         )
+
+
+def leaves(rollout: Json, deployment: Json) -> bool:
+    """Whether a rollout that is for worker deployments without a current build leaves this one as it is."""
+    return bool(rollout.get("only_without_current") and (deployment["current"] or deployment["ramping"]))
 
 
 def said(measured: Json) -> str:

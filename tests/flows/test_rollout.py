@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +15,14 @@ from threading import Event
 from typing import Any
 
 import pytest
-from play import Run, play
+from play import ROOT, Run, play
 from releases import variant
 from test_bad_days import OnVm, eventually
 from test_systemd_workers import APPROVALS, PACKAGES, Vm
 
 # A growing share, each step long enough for a few dozen approvals.
 STEPS = [{"percentage": 30, "watch_seconds": 10}, {"percentage": 60, "watch_seconds": 10}]
+RUNBOOK = ROOT / "docs" / "runbooks" / "deploy.md"
 RUN = b"    async def run(self, request: Request) -> State:\n"
 LEDGER = (
     "import json, sqlite3;"
@@ -35,8 +38,11 @@ def refusing(program: bytes) -> bytes:
     return program.replace(RUN, RUN + failing)
 
 
-def declared(artifact: Path) -> dict[str, Any]:
-    approvals = {**APPROVALS, "versioning": "worker_deployment", "rollout_steps": STEPS, "artifact": str(artifact)}
+VERSIONED = {"versioning": "worker_deployment", "rollout_steps": STEPS}
+
+
+def declared(artifact: Path, versioning: Mapping[str, Any] = VERSIONED) -> dict[str, Any]:
+    approvals = {**APPROVALS, **versioning, "artifact": str(artifact)}
     return {
         "topology_applications": ["{{ local_application }}", approvals],
         "topology_namespaces": [{"name": name, "retention": "3d"} for name in ("order-processing", "approvals")],
@@ -97,6 +103,27 @@ def rollout_of(run: Run) -> Mapping[str, Any]:
     (task,) = [task for task in run.tasks if task.name.endswith("Roll the new builds out step by step")]
     (row,) = task.result["rollouts"]
     return row  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("flow", ["site", "deploy"])
+def test_a_live_build_that_is_not_current_becomes_current(
+    inventory: Path, on_vm: OnVm, approvals: Approvals, flow: str
+) -> None:
+    """As when versioning is turned on for workers that run: before a build is current, they poll and get nothing."""
+    extra = declared(PACKAGES["approvals"])
+    for play_of in ("site", "deploy"):
+        run = play(play_of, inventory, extra=extra)
+        assert run.rc == 0, run.failure
+    live = approvals.live("approvals")
+    nobody = "--namespace approvals --deployment-name approvals --unversioned --allow-no-pollers"
+    on_vm(f"bash -lc 'temporal worker deployment set-current-version {nobody} --ignore-missing-task-queues --yes'")
+    waiting = approvals.ask_one()
+
+    run = play(flow, inventory, extra=extra)
+    assert run.rc == 0, run.failure
+    assert approvals.began([waiting]) == {waiting: live}
+    again = play(flow, inventory, extra=extra)
+    assert (again.rc, again.changed) == (0, []), again.failure or again.changed
 
 
 def test_a_growing_share_of_new_workflows_goes_to_the_new_build_and_open_ones_stay(
@@ -160,3 +187,27 @@ def test_a_build_whose_workflows_fail_goes_back_by_itself(
     assert approvals.live("approvals") == good
     late = [approvals.ask_one() for _ in range(10)]
     assert set(approvals.began(late).values()) == {good}
+
+
+def test_turning_versioning_off_leaves_no_workflow_behind(inventory: Path, on_vm: OnVm, approvals: Approvals) -> None:
+    """With the commands of the runbook, as they stand there."""
+    pinned = approvals.ask_one()
+    approvals.began([pinned])
+    deploy = play("deploy", inventory, extra=declared(PACKAGES["approvals"], versioning={}))
+    assert deploy.rc == 0, deploy.failure
+    late = approvals.ask_one()
+    (block,) = re.findall(r"^```bash\n(.*?)^```$", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL)
+    for command in block.splitlines():
+        on_vm(f"bash -lc {shlex.quote(command)}")
+    live = approvals.live("approvals")
+    assert approvals.began([late]) == {late: live}
+
+    def decided() -> bool:
+        try:
+            approvals.decide(pinned)
+        except AssertionError:
+            return False
+        return True
+
+    eventually("the workflow that was pinned takes a decision", decided)
+    assert approvals.steps()[pinned, "approved"] == live

@@ -2160,6 +2160,20 @@ WORKER_DEPLOYMENTS = [
         "plugin_utils/_rollout.py",
         "plugin_utils/test_rollout.py",
         (
+            "a worker deployment with a current build can be left alone",
+            "leaves",
+            "rollout.get('only_without_current') and (deployment['current'] or deployment['ramping'])",
+            "False",
+            "test_only_where_no_build_is_current",
+        ),
+        (
+            "a ramp that is under way is left alone too",
+            "leaves",
+            "deployment['current'] or deployment['ramping']",
+            "deployment['current']",
+            "test_only_where_no_build_is_current",
+        ),
+        (
             "a broken limit ends the rollout",
             "Rollouts._step",
             "found.get('failed')",

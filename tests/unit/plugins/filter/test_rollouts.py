@@ -24,6 +24,7 @@ def test_only_versioned_applications_with_a_release() -> None:
         "build_id": "r2",
         "steps": [{"percentage": 5}],
         "prune": True,
+        "only_without_current": False,
         "connection": {},
         "min_workflows": 3,
     }
@@ -32,6 +33,11 @@ def test_only_versioned_applications_with_a_release() -> None:
 def test_the_way_back_has_no_steps() -> None:
     (row,) = rollouts([RAMPED], {"approvals": "r1"}, at_once=True)
     assert row["steps"] == []
+
+
+def test_only_where_no_build_is_current() -> None:
+    (row,) = rollouts([RAMPED], {"approvals": "r1"}, at_once=True, only_without_current=True)
+    assert row["only_without_current"] is True
 
 
 def test_a_server_of_its_own() -> None:

@@ -67,6 +67,18 @@ def test_the_first_build_gets_all_at_once() -> None:
     assert play.routed() == ["current b2"]
 
 
+@pytest.mark.parametrize(
+    ("current", "ramping", "calls"),
+    [("", None, ["current b2"]), ("b1", None, []), ("", {"build_id": "b1", "percentage": 5}, [])],
+)
+def test_only_where_no_build_is_current(current: str, ramping: Json | None, calls: list[str]) -> None:
+    play = Play(current)
+    play.server.ramping = ramping
+    (row,) = play.go(only_without_current=True)
+    assert row["outcome"] == ("current" if calls else "unchanged")
+    assert play.routed() == calls
+
+
 def test_a_broken_limit_goes_back_at_once() -> None:
     play = Play()
     play.server.counts = [{"Completed": 1, "Failed": 3}]
