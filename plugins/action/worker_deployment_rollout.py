@@ -102,13 +102,14 @@ def _predict(rollouts: t.Sequence[Json], run: t.Callable[[str, Json, Json], Json
         found = run(DEPLOYMENT, {"deployments": [{**names, "current": rollout["build_id"]}]}, rollout)
         if found.get("failed"):
             return found
-        outcome = "current" if found["changed"] and not leaves(rollout, found["deployments"][0]) else "unchanged"
+        moves = found["changed"] and not leaves(rollout, found["deployments"][0])
         previous = found["deployments"][0]["current"]
         versions = found["deployments"][0]["versions"]
-        row = {**names, "build_id": rollout["build_id"], "previous": previous, "outcome": outcome}
-        rows.append({**row, "steps": [], "versions": versions})
-        for side, rows_of_side in diff.items() if outcome == "current" else ():
-            rows_of_side.update(found["diff"][side])
+        row = {**names, "build_id": rollout["build_id"], "previous": previous}
+        rows.append({**row, "outcome": "current" if moves else "unchanged", "steps": [], "versions": versions})
+        if moves:
+            for side, rows_of_side in diff.items():
+                rows_of_side.update(found["diff"][side])
     return {
         "changed": any(row["outcome"] == "current" for row in rows),
         "rollouts": rows,

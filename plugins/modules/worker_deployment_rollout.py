@@ -72,7 +72,9 @@ options:
         type: bool
         default: false
       prune:
-        description: Whether to begin with deleting versions that are done, as in M(durable.temporal.worker_deployment).
+        description:
+          - Whether to begin with deleting versions that are done, as in M(durable.temporal.worker_deployment).
+          - With O(rollouts[].only_without_current) nothing is deleted.
         type: bool
         default: false
       connection:

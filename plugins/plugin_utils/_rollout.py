@@ -64,7 +64,8 @@ class Rollouts:
     def _carry_out(self, rollout: Json, row: Json) -> None:
         build, name = rollout["build_id"], rollout["name"]
         # Builds that are done go here: the one that is current now can only drain after this rollout.
-        done = {"prune": True, "keep": [build]} if rollout.get("prune") else {}
+        prunes = rollout.get("prune") and not rollout.get("only_without_current")
+        done = {"prune": True, "keep": [build]} if prunes else {}
         before = self._deployment(rollout, done)["deployments"][0]
         row["versions"] = before["versions"]
         row["previous"] = previous = before["current"]

@@ -2167,6 +2167,13 @@ WORKER_DEPLOYMENTS = [
             "test_only_where_no_build_is_current",
         ),
         (
+            "what is left alone is not pruned",
+            "Rollouts._carry_out",
+            "rollout.get('prune') and not rollout.get('only_without_current')",
+            "rollout.get('prune')",
+            "test_only_where_no_build_is_current",
+        ),
+        (
             "a ramp that is under way is left alone too",
             "leaves",
             "deployment['current'] or deployment['ramping']",

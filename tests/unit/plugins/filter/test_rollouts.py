@@ -36,7 +36,7 @@ def test_the_way_back_has_no_steps() -> None:
 
 
 def test_only_where_no_build_is_current() -> None:
-    (row,) = rollouts([RAMPED], {"approvals": "r1"}, at_once=True, only_without_current=True)
+    (row,) = rollouts([RAMPED], {"approvals": "r1"}, only_without_current=True)
     assert row["only_without_current"] is True
 
 

@@ -72,9 +72,9 @@ def test_the_first_build_gets_all_at_once() -> None:
     [("", None, ["current b2"]), ("b1", None, []), ("", {"build_id": "b1", "percentage": 5}, [])],
 )
 def test_only_where_no_build_is_current(current: str, ramping: Json | None, calls: list[str]) -> None:
-    play = Play(current)
-    play.server.ramping = ramping
-    (row,) = play.go(only_without_current=True)
+    play = Play(current, b0="drained", b1="inactive", b2="inactive")
+    play.server.ramping, play.server.polling = ramping, {"b1", "b2"}
+    (row,) = play.go(only_without_current=True, prune=True)
     assert row["outcome"] == ("current" if calls else "unchanged")
     assert play.routed() == calls
 
