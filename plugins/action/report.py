@@ -34,9 +34,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         checks: dict[str, list[dict[str, t.Any]]] = {}
         for host in variables["ansible_play_hosts_all"]:
             of_host = variables["hostvars"][host]
-            checks[host] = [
-                check for name in options["registered"] for check in (of_host.get(name) or {}).get("checks") or []
-            ]
+            results = [result for name in options["registered"] for result in _results(of_host.get(name) or {})]
+            checks[host] = [check for one in results for check in one.get("checks") or []]
             if host not in variables["ansible_play_hosts"]:
                 checks[host].append(
                     {
@@ -61,3 +60,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if result["failed"]:
             result["msg"] = f"{report['counts']['failed']} checks failed; the table above says which and what to do."
         return result
+
+
+def _results(registered: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
+    """Those of a task, which are several when it has a loop."""
+    return [registered, *registered.get("results", [])]

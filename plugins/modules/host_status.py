@@ -88,6 +88,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+live:
+  description: Name of each application with a release to the id of the live one.
+  returned: always
+  type: dict
+  sample: {orders: 20261120-101500-4f2a}
 checks:
   description: One row for each thing that was looked at.
   returned: always
@@ -249,10 +254,13 @@ def lock_checks(application: str, holder: Holder | None, now: float) -> list[Che
     ]
 
 
-def _release_checks(application: t.Mapping[str, t.Any], now: float) -> list[Check]:
-    name, root = str(application["name"]), Path(str(application["root"]))
+def _live(root: Path) -> str:
+    """The id of the live release, empty without one."""
     current = root / "current"
-    release = current.resolve().name if current.is_dir() else ""
+    return current.resolve().name if current.is_dir() else ""
+
+
+def _release_checks(name: str, root: Path, release: str, now: float) -> list[Check]:
     try:
         # The end is enough: a log of years is long.
         with (root / "shared" / "deploys.log").open("rb") as file:
@@ -397,6 +405,7 @@ def main() -> None:
     now_ms = datetime.now(timezone.utc).timestamp() * 1000
     checks = container_checks(options["containers"], _inspect(module, options["containers"]))
     checks += service_checks(_unit_states(module, options["services"]))
+    live: dict[str, str] = {}
     for application in options["applications"]:
         name = str(application["name"])
         wanted = {str(p["name"]): int(p.get("instances", 1)) for p in application.get("processes", [])}
@@ -406,7 +415,9 @@ def main() -> None:
             present = _jlist(module, f"/var/lib/{name}/.pm2", str(application.get("user", name)))
             checks += process_checks(name, wanted, present, now_ms)
         if application.get("root"):
-            checks += _release_checks(application, now_ms / 1000)
+            root = Path(str(application["root"]))
+            live[name] = _live(root)
+            checks += _release_checks(name, root, live[name], now_ms / 1000)
         if application.get("health_url"):
             checks.append(_url_check(name, str(application["health_url"]), 200, 5))
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
@@ -414,7 +425,11 @@ def main() -> None:
         if os.path.exists(path):
             usage = shutil.disk_usage(path)
             checks.append(disk_check(path, usage.used, usage.free, options["free_percent"]))
-    module.exit_json(changed=False, checks=[check.as_dict() for check in checks])
+    module.exit_json(
+        changed=False,
+        live={name: release for name, release in live.items() if release},
+        checks=[check.as_dict() for check in checks],
+    )
 
 
 if __name__ == "__main__":

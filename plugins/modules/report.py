@@ -24,7 +24,7 @@ attributes:
     details: Nothing is ever changed on a host.
 options:
   registered:
-    description: Names of registered results that have C(checks).
+    description: Names of registered results that have C(checks), themselves or in each round of their loop.
     type: list
     elements: str
     required: true

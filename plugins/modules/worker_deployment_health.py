@@ -279,9 +279,12 @@ def judge(item: Item, found: Json, final: bool) -> list[Check]:
 
     :param final: whether the watch is over, so that too few workflows count as well.
     """
-    component = f"{item['name']}, build {item['build_id']}"
+    component = _component(item)
     if found["since"] is None:
-        message = "Make it current or ramping with durable.temporal.worker_deployment, or set since."
+        message = (
+            "Make it current or ramping with durable.temporal.worker_deployment, or set since. "
+            "Of a live release deploy.yml does it."
+        )
         return [Check(component, "routing", "failed", "no new workflows", "current or ramping", message)]
     checks = [_failures(component, item, found), _waiting(component, item, found)]
     if item["min_workflows"]:
@@ -297,6 +300,10 @@ def judge(item: Item, found: Json, final: bool) -> list[Check]:
             )
         )
     return checks
+
+
+def _component(item: Item) -> str:
+    return f"{item['name']}, build {item['build_id']}"
 
 
 def _failures(component: str, item: Item, found: Json) -> Check:
@@ -390,9 +397,13 @@ def main() -> None:
                 checks += judge(item, found, final)
         except TemporalError as error:
             failure = error
+            checks = [
+                Check(_component(item), "server", "failed", "no answer", "answers", error.message) for item in declared
+            ]
         lasting = failure is not None and failure.kind not in PASSING
         late = time.monotonic() >= end + (GRACE_SECONDS if end > start else 0)
-        if lasting or late or worst(checks) == "failed" or (final and failure is None):
+        broken = failure is None and worst(checks) == "failed"
+        if lasting or late or broken or (final and failure is None):
             break
         left = end - time.monotonic()
         time.sleep(min(POLL_SECONDS, left) if left > 0 else POLL_SECONDS)

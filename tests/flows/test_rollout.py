@@ -105,9 +105,19 @@ def rollout_of(run: Run) -> Mapping[str, Any]:
     return row  # type: ignore[no-any-return]
 
 
+def routing(inventory: Path, extra: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """What status.yml says of live builds that get no new workflows; of the others it shows how they fare."""
+    run = play("status", inventory, extra={**extra, "status_report": str(path)})
+    (host,) = json.loads(path.read_text())["hosts"].values()
+    builds = [check for check in host["checks"] if ", build " in check["component"]]
+    assert builds
+    assert run.rc == (0 if all(check["status"] == "healthy" for check in host["checks"]) else 2), run.failure
+    return {check["component"]: check["status"] for check in builds if check["name"] == "routing"}
+
+
 @pytest.mark.parametrize("flow", ["site", "deploy"])
 def test_a_live_build_that_is_not_current_becomes_current(
-    inventory: Path, on_vm: OnVm, approvals: Approvals, flow: str
+    inventory: Path, on_vm: OnVm, approvals: Approvals, tmp_path: Path, flow: str
 ) -> None:
     """As when versioning is turned on for workers that run: before a build is current, they poll and get nothing."""
     extra = declared(PACKAGES["approvals"])
@@ -118,10 +128,13 @@ def test_a_live_build_that_is_not_current_becomes_current(
     nobody = "--namespace approvals --deployment-name approvals --unversioned --allow-no-pollers"
     on_vm(f"bash -lc 'temporal worker deployment set-current-version {nobody} --ignore-missing-task-queues --yes'")
     waiting = approvals.ask_one()
+    report = tmp_path / "status.json"
+    assert routing(inventory, extra, report) == {f"approvals, build {live}": "failed"}
 
     run = play(flow, inventory, extra=extra)
     assert run.rc == 0, run.failure
     assert approvals.began([waiting]) == {waiting: live}
+    assert routing(inventory, extra, report) == {}
     again = play(flow, inventory, extra=extra)
     assert (again.rc, again.changed) == (0, []), again.failure or again.changed
 

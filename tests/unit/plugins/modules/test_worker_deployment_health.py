@@ -128,7 +128,10 @@ def test_a_build_that_gets_nothing_is_said_to() -> None:
 
 @pytest.mark.parametrize("reason", ["sdk_missing", "unreachable"])
 def test_check_mode_never_fails_and_never_waits(reason: str) -> None:
-    assert not look(reason, watch=60, check=True).get("failed")
+    unknown = look(reason, watch=60, check=True)
+    assert not unknown.get("failed")
+    assert statuses(unknown) == {"server": "failed"}
+    assert unknown["checks"][0]["message"]
     assert not look(server({"Failed": 9}), watch=60, check=True).get("failed")
 
 
