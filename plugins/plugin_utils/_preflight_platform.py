@@ -231,7 +231,9 @@ def check_clashes(wanted: Sequence[Port]) -> list[Problem]:
 
 
 def check_foreign(wanted: Sequence[Port], probe: Probe) -> list[Problem]:
-    """Ports that something which is not ours holds already."""
+    """Ports that something which is not ours holds already. Who holds a port is seen by root only."""
+    if not probe.get("privileged"):
+        return []
     names = {p.container for p in wanted if p.container}
     units = {u for p in wanted for u in p.units}
     problems = []
@@ -355,9 +357,12 @@ def check_pair(temporal: t.Any, postgres: t.Any) -> list[Problem]:
 
 
 def check_system(roles: t.Collection[str], probe: Probe) -> list[Problem]:
-    """An operating system, a processor or a Python that is not supported."""
+    """An operating system, a processor or a Python that is not supported, and an account that may not change the host."""
     system = probe.get("os") or {}
     problems = []
+    if roles and not probe.get("privileged"):
+        step = "Set ansible_become: true, or ansible_user to root."
+        problems.append(wrong("the account on the host", "not root", "root, or one that becomes it", step))
     supported = SUPPORTED_SYSTEMS.get(system.get("id", ""), ())
     if system.get("version") not in supported:
         names = ", ".join(f"{name.capitalize()} {' or '.join(of)}" for name, of in SUPPORTED_SYSTEMS.items())

@@ -262,6 +262,13 @@ PLATFORM = _guards(
         "test_ports_of_our_own_that_clash_are_found",
     ),
     (
+        "who holds a port is unknown to an account that is not root",
+        "check_foreign",
+        "not probe.get('privileged')",
+        "False",
+        "test_an_account_that_cannot_see_who_holds_a_port_blames_nobody",
+    ),
+    (
         "a foreign service on a port",
         "check_foreign",
         "not _ours(one, names, units)",
@@ -345,6 +352,13 @@ PLATFORM = _guards(
         "versions.check_pair(str(temporal), str(postgres))",
         "None",
         "test_pairs_that_are_not_supported_are_found",
+    ),
+    (
+        "an account that is not root",
+        "check_system",
+        "roles and not probe.get('privileged')",
+        "False",
+        "test_systems_that_are_not_supported_are_found",
     ),
     (
         "an unsupported operating system",

@@ -19,6 +19,7 @@ PROBE: Json = {
     "architecture": "x86_64",
     "python": "3.13.5",
     "systemd": True,
+    "privileged": True,
     "memory_mb": 7800,
     "cpus": 2,
     "clock_ahead_seconds": 0.5,

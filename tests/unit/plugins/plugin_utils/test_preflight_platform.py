@@ -42,6 +42,7 @@ PROBE: dict[str, t.Any] = {
     "architecture": "x86_64",
     "python": "3.13.5",
     "systemd": True,
+    "privileged": True,
     "memory_mb": 7800,
     "cpus": 2,
     "clock_ahead_seconds": 1.2,
@@ -144,6 +145,11 @@ def test_foreign_services_on_our_ports_are_named_and_our_own_are_not(held: dict[
     assert words is None or words in found[0]
 
 
+def test_an_account_that_cannot_see_who_holds_a_port_blames_nobody() -> None:
+    unseen = {**PROBE, "privileged": False, "listeners": [listener("127.0.0.1", 5432)]}
+    assert platform.check_foreign(platform.ports(ROLES, VALUES), unseen) == []
+
+
 def test_a_native_service_is_ours_where_ours_is_native() -> None:
     ports = platform.ports(["postgres"], {**VALUES, "postgres_runtime": "systemd"})
     ours = listener("127.0.0.1", 5432, "postgres", "postgresql@17-main.service")
@@ -224,6 +230,7 @@ def test_pairs_that_are_not_supported_are_found() -> None:
         ({"architecture": "riscv64"}, ["the processor"]),
         ({"python": "3.9.2"}, ["Python"]),
         ({"systemd": False}, ["the init system"]),
+        ({"privileged": False}, ["the account on the host"]),
     ],
 )
 def test_systems_that_are_not_supported_are_found(changes: dict[str, t.Any], about: list[str]) -> None:
