@@ -12,7 +12,7 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.durable.temporal.plugins.plugin_utils._report import build, render
+from ansible_collections.durable.temporal.plugins.plugin_utils._report import build, checks_of, render
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -34,8 +34,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         checks: dict[str, list[dict[str, t.Any]]] = {}
         for host in variables["ansible_play_hosts_all"]:
             of_host = variables["hostvars"][host]
-            results = [result for name in options["registered"] for result in _results(of_host.get(name) or {})]
-            checks[host] = [check for one in results for check in one.get("checks") or []]
+            checks[host] = [check for name in options["registered"] for check in checks_of(of_host.get(name) or {})]
             if host not in variables["ansible_play_hosts"]:
                 checks[host].append(
                     {
@@ -60,8 +59,3 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if result["failed"]:
             result["msg"] = f"{report['counts']['failed']} checks failed; the table above says which and what to do."
         return result
-
-
-def _results(registered: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
-    """Those of a task, which are several when it has a loop."""
-    return [registered, *registered.get("results", [])]

@@ -416,8 +416,9 @@ def main() -> None:
             checks += process_checks(name, wanted, present, now_ms)
         if application.get("root"):
             root = Path(str(application["root"]))
-            live[name] = _live(root)
-            checks += _release_checks(name, root, live[name], now_ms / 1000)
+            release = _live(root)
+            live.update({name: release} if release else {})
+            checks += _release_checks(name, root, release, now_ms / 1000)
         if application.get("health_url"):
             checks.append(_url_check(name, str(application["health_url"]), 200, 5))
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
@@ -425,11 +426,7 @@ def main() -> None:
         if os.path.exists(path):
             usage = shutil.disk_usage(path)
             checks.append(disk_check(path, usage.used, usage.free, options["free_percent"]))
-    module.exit_json(
-        changed=False,
-        live={name: release for name, release in live.items() if release},
-        checks=[check.as_dict() for check in checks],
-    )
+    module.exit_json(changed=False, live=live, checks=[check.as_dict() for check in checks])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,11 @@ STATUSES = ("healthy", "degraded", "failed")
 MARKS = {"healthy": "ok", "degraded": "DEGRADED", "failed": "FAILED"}
 
 
+def checks_of(registered: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The checks in the result of a task; of one with a loop, those of all rounds."""
+    return [dict(check) for one in (registered, *registered.get("results", ())) for check in one.get("checks") or ()]
+
+
 def worst(statuses: t.Iterable[str]) -> str:
     """The worst of some statuses; no status at all is healthy."""
     return max(statuses, key=STATUSES.index, default="healthy")

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from play import ROOT
+from test_several_hosts import address
 
 OPERATOR = "admin"
 # As the image of a cloud has it: a server, and an account with a key instead of a password.
@@ -33,18 +34,17 @@ def over_ssh(vm: str, inventory: Path, folder: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     prepare = ["docker", "exec", "--interactive", vm, "sh", "-c", PREPARE]
     subprocess.run(prepare, input=key.with_suffix(".pub").read_bytes(), check=True, capture_output=True)
-    (address,) = _read(
-        "docker", "container", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", vm
+    host_key = subprocess.run(
+        ["docker", "exec", vm, "cat", "/etc/ssh/ssh_host_ed25519_key.pub"], check=True, capture_output=True, text=True
     )
-    algorithm, public, *_comment = _read("docker", "exec", vm, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
-    known.write_text(f"{address} {algorithm} {public}\n")
+    known.write_text(f"{address(vm)} {host_key.stdout}")
 
     place = folder / "inventory"
     shutil.copytree(inventory, place)
     # Read after hosts.yml, so that this is the connection.
     connection = {
         "ansible_connection": "ansible.builtin.ssh",
-        "ansible_host": address,
+        "ansible_host": address(vm),
         "ansible_user": OPERATOR,
         "ansible_become": True,
         "ansible_ssh_private_key_file": str(key),
@@ -53,7 +53,3 @@ def over_ssh(vm: str, inventory: Path, folder: Path) -> Path:
     }
     (place / "over_ssh.yml").write_text(json.dumps({"all": {"hosts": {"durable-vm": connection}}}))
     return place
-
-
-def _read(*command: str) -> list[str]:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()

@@ -4,7 +4,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from ansible_collections.durable.temporal.plugins.plugin_utils._report import build, render, worst
+from ansible_collections.durable.temporal.plugins.plugin_utils._report import build, checks_of, render, worst
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
@@ -46,3 +46,10 @@ def test_one_failed_host_fails_the_whole_and_says_what_to_do() -> None:
 
 def test_a_host_without_checks_is_healthy_and_rendered() -> None:
     assert "nothing to check" in render(build({"a": []}, NOW))
+
+
+def test_checks_of_a_task_with_a_loop_count_too() -> None:
+    one, other = check("healthy"), check("failed")
+    assert checks_of({"checks": [one]}) == [one]
+    assert checks_of({"results": [{"checks": [one]}, {"skipped": True}, {"checks": [other]}]}) == [one, other]
+    assert checks_of({"skipped": True, "results": []}) == []
