@@ -20,7 +20,7 @@ order: ## send one more order through it
 check: ## lint, types and unit tests (under two minutes)
 	@scripts/check
 
-test: ## everything, as CI runs it
+test: ## as CI runs it: all that fits into 80 minutes, and says what does not (scripts/test --all: everything)
 	@scripts/test
 
 bench: ## times, task counts and throughput, written to .local/bench
