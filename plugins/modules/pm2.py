@@ -261,6 +261,7 @@ import re
 import socket
 import time
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE
@@ -407,6 +408,8 @@ class Work:
         self.found: list[Instance] = []
         self.plan = Plan()
         self.actions = Actions({}, ())
+        # PM2's numbers of the instances from before, as far as they still run.
+        self.before: set[str] = set()
         self.forced = False
         # What runs as wanted, and since when.
         self.pids: set[int] = set()
@@ -471,6 +474,7 @@ class Work:
     def _compare(self) -> None:
         self.plan = plan(self.wanted, self.found, self.release)
         self.actions = actions(self.wanted, self.found, self.release, force=self.state == "reloaded")
+        self.before = {i.number for i in self.found}
         self.forced = self.state == "reloaded" and bool(self.actions.start)
 
     def _apply(self) -> None:
@@ -506,7 +510,6 @@ class Work:
         :raises Pm2Error: what was started does not run or answer. Before the old instances were told to end, it is taken
             away again and they go on.
         """
-        before = {i.number for i in self.found}
         missing = self.actions.start
         alone = [i.number for i in self.found if i.number in self.actions.end and i.name in missing and listens(i.pid)]
         if missing:
@@ -514,10 +517,10 @@ class Work:
                 self._start(missing, alone)
                 self._watch(0)
             except Pm2Error:
-                if new := [i.number for i in self.daemon.listing() if i.number not in before]:
+                if new := [i.number for i in self.daemon.listing() if i.number not in self.before]:
                     self.daemon.end(new)
                 raise
-        old = [number for number in self.actions.end if number not in alone]
+        old = self.actions.end
         ending = Background((lambda: self.daemon.end(old)) if old else None)
         # Since they were seen to run: while the old ones end, that goes on.
         self._watch(self.module.params["stable_seconds"], ending)
@@ -533,7 +536,7 @@ class Work:
         tried = self._answering(ecosystem, missing) if self.module.params["try_first"] and self.found else set()
         others = {name: count for name, count in missing.items() if name not in tried}
         if not tried:
-            self.daemon.end(alone)
+            self._end_before(alone)
             self.daemon.start(additional(ecosystem, others, self._staying()))
             return
         candidate = Candidate(self.module, self.application, self.daemon)
@@ -542,10 +545,18 @@ class Work:
         starting = candidate.attempt(ecosystem, tried, workers)
         answering = additional(ecosystem, {name: missing[name] for name in tried}, self._staying())
         ending = Background(candidate.end)
-        self.daemon.end(alone)
+        self._end_before(alone)
         self.daemon.start(answering)
         ending.wait()
         starting.wait()
+
+    def _end_before(self, alone: t.Sequence[str]) -> None:
+        """End what must be gone before its successor starts, which may get its number: PM2 counts anew from 0 when its
+        list has been empty."""
+        self.daemon.end(alone)
+        self.found = [i for i in self.found if i.number not in alone]
+        self.before -= {*alone}
+        self.actions = replace(self.actions, end=tuple(n for n in self.actions.end if n not in alone))
 
     def _answering(self, ecosystem: t.Mapping[str, t.Any], names: t.Iterable[str]) -> set[str]:
         """Those of the processes that answer requests, as far as can be told from outside."""

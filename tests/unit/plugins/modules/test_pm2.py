@@ -40,6 +40,7 @@ class FakePm2:
         self.crashing: set[str] = set()
         self.active = True
         self.pid = 100
+        self.next_number = 0
         self.started: list[Json] = []
         self.listening: set[str] = set()
         self.slowly = 0.0
@@ -53,6 +54,8 @@ class FakePm2:
 
     def spawn(self, entry: Json, release: str = "") -> Json:
         self.pid += 1
+        # As PM2 itself: numbers start over when its list has been empty.
+        self.next_number = self.next_number + 1 if self.rows else 0
         release = release or self.live
         crashes = release in self.crashing
         env = {
@@ -66,7 +69,7 @@ class FakePm2:
         return {
             "name": entry["name"],
             "pid": self.pid,
-            "pm_id": self.pid,
+            "pm_id": self.next_number,
             "pm2_env": env,
             "release": release,
         }
@@ -95,7 +98,8 @@ class FakePm2:
             time.sleep(self.slowly)
             tried = Path(entry["cwd"]).name if entry["name"].endswith("-candidate") else ""
             with self.changing:
-                self.rows += [self.spawn(entry, release=tried) for _instance in range(entry["instances"])]
+                for _instance in range(entry["instances"]):
+                    self.rows.append(self.spawn(entry, release=tried))
         self.idle.set()
 
     def names(self) -> dict[str, str]:
@@ -233,6 +237,23 @@ def test_what_listens_itself_ends_before_its_successor_starts(fake: FakePm2) -> 
     switch(fake, "r2")
     assert run(fake)["changed"]
     assert fake.calls == ["delete worker@r1 worker@r1", "start", "delete api@r1"]
+
+
+def test_a_successor_may_get_the_number_of_the_only_process_before_it(fake: FakePm2) -> None:
+    only = [{"name": "api", "script": "api.js"}]
+    run(fake, processes=only)
+    fake.listening.add("api")
+    number = fake.rows[0]["pm_id"]
+    switch(fake, "r2")
+    result = run(fake, processes=only)
+    assert (result["changed"], result.get("msg")) == (True, None)
+    assert fake.calls == ["delete api@r1", "start"]
+    assert [(r["pm_id"], r["release"]) for r in fake.rows] == [(number, "r2")]
+
+    switch(fake, "r3")
+    fake.crashing.add("r3")
+    assert run(fake, processes=only)["failed"]
+    assert fake.rows == []
 
 
 def test_what_pm2_could_start_only_in_part_is_taken_away(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
