@@ -29,6 +29,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._artifacts import
     WantedImage,
     architecture_of,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path
 from ansible_collections.durable.temporal.plugins.plugin_utils._image_archive import Image, Layer, write_archive
 from ansible_collections.durable.temporal.plugins.plugin_utils._present import artifacts_present
 
@@ -137,7 +138,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             display.display(f"{host}: {text}")
 
         cache = Path(options["cache"]).expanduser() if options["cache"] else default_cache()
-        directory = Path(self._loader.path_dwim(options["directory"])) if options["directory"] else None
+        directory = Path(controller_path(options["directory"])) if options["directory"] else None
         return Store(options["source"], Cache(cache, notify), directory, options["release_url"], notify)
 
     def _on_host(

@@ -14,6 +14,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
+from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path
 
 WIRING = "topology"
 OWN = "preflight"
@@ -96,7 +97,7 @@ def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any
         *platform.check_clashes(ports),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
-        *platform.check_applications(declared, {a for a in artifacts if not os.path.exists(a)}),
+        *platform.check_applications(declared, {a for a in artifacts if not os.path.exists(controller_path(a))}),
         *platform.check_namespaces(
             "topology_namespaces",
             values.get("topology_namespaces"),

@@ -21,6 +21,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._release import (
     check_digest,
     file_digest,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path
 
 MODULE = "durable.temporal.release"
 
@@ -111,7 +112,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _artifact(self, application: t.Mapping[str, t.Any]) -> tuple[str, str]:
         """Path and digest of an artifact on the controller; checks the digest that was promised."""
-        path = self._loader.path_dwim(str(application["artifact"]))
+        path = controller_path(str(application["artifact"]))
         digest = file_digest(path)
         check_digest(path, digest, str(application.get("sha256") or ""))
         return path, digest

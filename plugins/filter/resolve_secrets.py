@@ -15,10 +15,10 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._references impor
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     SPEC,
     VARIABLES,
-    provider,
     resolve,
     settings,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import provider as provider_of
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
@@ -27,15 +27,20 @@ from jinja2.runtime import Context
 def resolve_secrets(
     context: Context,
     structure: t.Any,
-    provider_names: t.Any = None,
     *,
+    provider: t.Any = None,
     directory: str | None = None,
     generate: bool | None = None,
-    **kwargs: t.Any,
+    **unknown: t.Any,
 ) -> t.Any:
-    given = {"provider": kwargs.pop("provider", provider_names), "directory": directory, "generate": generate}
-    if kwargs:
-        raise AnsibleFilterError(f"resolve_secrets takes provider, directory and generate; found {', '.join(kwargs)}.")
+    """The structure with the values in the places of its references.
+
+    :param provider: names of providers, a list or separated by commas. It and the others: ``None`` means not given.
+    :raises AnsibleFilterError: a reference cannot be read or resolved; names all of them.
+    """
+    if unknown:
+        raise AnsibleFilterError(f"resolve_secrets takes provider, directory and generate; found {', '.join(unknown)}.")
+    given = {"provider": provider, "directory": directory, "generate": generate}
 
     def source() -> Provider:
         # Only now, so that a structure without references needs no provider.
@@ -44,7 +49,7 @@ def resolve_secrets(
         vault = dataclasses.replace(
             options, vault=lambda: from_variables({name: context[name] for name in SPEC if name in context})
         )
-        return provider(names, vault)
+        return provider_of(names, vault)
 
     try:
         return resolve(structure, source)

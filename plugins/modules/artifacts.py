@@ -38,7 +38,7 @@ options:
     choices: [go_module, release, archive, registry, debian, npm]
   directory:
     description:
-      - Directory on this machine for O(source=archive).
+      - Directory on this machine for O(source=archive). A relative path begins in the directory in which Ansible is run.
       - A program is found as the vendor's archive (V(temporal_1.32.2_linux_amd64.tar.gz)), or as a file called
         V(temporal-server), V(temporal-sql-tool), V(tdbg), V(temporal) or V(temporal-ui-server), with or without
         V(-1.32.2) or V(-1.32.2-linux-amd64) behind it.

@@ -489,7 +489,7 @@ def check_applications(declared: Sequence[Mapping[str, t.Any]], missing: t.Colle
                     f"topology_applications[{index}].artifact",
                     f"{describe(artifact)}, which does not exist on the controller",
                     "a file made by the build of the application",
-                    "Build it, or correct the path.",
+                    "Build it, or correct the path; a relative one begins where ansible-playbook is run.",
                     # site.yml prepares hosts without it; deploy.yml needs it and checks it again.
                     "warning",
                 )

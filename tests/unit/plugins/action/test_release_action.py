@@ -43,7 +43,9 @@ class Controller:
     def run(self, **application: t.Any) -> Json:
         arguments = {"applications": [{"name": "orders", "root": "/opt/x", **application}], "state": "live"}
         task = mock.MagicMock(args=arguments, async_val=0, check_mode=False)
-        made = ActionModule(task, mock.MagicMock(), mock.MagicMock(), DataLoader(), mock.MagicMock(), None)
+        loader = DataLoader()
+        loader.set_basedir("/somewhere/durable/temporal/playbooks")
+        made = ActionModule(task, mock.MagicMock(), mock.MagicMock(), loader, mock.MagicMock(), None)
         with (
             mock.patch.object(ActionModule, "_call", self._call),
             mock.patch.object(ActionModule, "_make_tmp_path", return_value="/tmp/x"),
@@ -64,6 +66,19 @@ def test_a_host_is_asked_by_digest_before_anything_is_sent(tmp_path: Path) -> No
     assert len(first["applications"][0]["sha256"]) == 64
     assert controller.sent == [path]
     assert second["applications"][0]["artifact"]
+
+
+@pytest.mark.parametrize("path", ["build/orders.tar.gz", "./build/orders.tar.gz", "~/build/orders.tar.gz"])
+def test_a_path_is_the_one_that_the_shell_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Not below the playbook, which for users lies inside of the installed collection."""
+    (tmp_path / "build").mkdir()
+    made = artifact(tmp_path / "build", "package.json", "package-lock.json", "dist/worker.js")
+    Path(made).rename(tmp_path / "build" / "orders.tar.gz")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    controller = Controller()
+    controller.run(artifact=path)
+    assert controller.sent == [str(tmp_path / "build" / "orders.tar.gz")]
 
 
 def test_another_digest_than_promised_is_refused_before_a_host_is_asked(tmp_path: Path) -> None:

@@ -1,0 +1,18 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of the controller, as a person at its shell names them.
+
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def controller_path(path: str) -> str:
+    """The absolute path. A relative one begins in the current directory: Ansible itself would begin at the playbook, which
+    for users lies inside of the installed collection.
+    """
+    return os.path.abspath(os.path.expanduser(path))
