@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_sources as sources
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
 from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path
 
@@ -48,7 +49,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         roles = [role for role in given["roles"] if role in specs]
 
         # The plays that run these roles come later: their defaults are not among the variables of this one.
-        wanted = {role: specs[role].get("main", {}) for role in (WIRING, OWN, *roles) if role in specs}
+        wanted = {WIRING: specs[WIRING]["wiring"]}
+        wanted |= {role: specs[role].get("main", {}) for role in (OWN, *roles)}
         wanted["secrets"] = secrets.SPEC
         own = roles_.read_variables(self._loader, wanted)
         available = {**own, **variables}
@@ -59,8 +61,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
         problems += options_.check_rendering(failures)
         problems += self._names(specs, set(own), variables, given["ignored_variables"])
-        for role, spec in wanted.items():
-            problems += _options(role, {k: v for k, v in spec.items() if k not in failures}, values)
+        judged = [
+            _options(role, {k: v for k, v in spec.items() if k not in failures}, values)
+            for role, spec in wanted.items()
+        ]
+        problems += _once(judged, own)
+        problems += sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))
         problems += _platform(roles, values, given["probe"])
 
         result.update(
@@ -87,6 +93,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 def _options(role: str, spec: options_.Spec, values: dict[str, t.Any]) -> list[options_.Problem]:
     problems = options_.check_options(spec, values) + options_.check_passwords(spec, values)
     return problems or options_.check_as_the_role_will(role, spec, values)
+
+
+def _once(judged: t.Sequence[t.Sequence[options_.Problem]], defaults: t.Mapping[str, t.Any]) -> list[options_.Problem]:
+    """Problems of all roles, the wiring's first: a value that roles take from it is told once, by the name users set."""
+
+    def found(problem: options_.Problem) -> str:
+        return problem.text.removeprefix(problem.about).partition(";")[0]
+
+    told = {found(problem) for problem in judged[0]}
+    others = [problem for problems in judged[1:] for problem in problems]
+    return [
+        *judged[0],
+        *(one for one in others if found(one) not in told or f"{WIRING}_" not in str(defaults.get(one.about))),
+    ]
 
 
 def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any]) -> list[options_.Problem]:

@@ -151,7 +151,7 @@ class Docker:
             raise HostError(
                 f"{reference} could not be pulled: {err or out.strip()}. Check the name, and that this host "
                 "reaches the "
-                "registry; if it cannot, set source to go_module, release or archive (postgres: debian or archive)."
+                "registry; if it cannot, set topology_artifact_source to go_module, release or archive."
             )
 
 

@@ -143,7 +143,7 @@ class GoModule:
             raise ArtifactError(
                 f"{component.binary} {version} is to be built from its Go module, and this machine has no go "
                 "program in its "
-                "PATH. Install Go 1.21 or newer, or choose another source: release or archive."
+                "PATH. Install Go 1.21 or newer, or set topology_artifact_source to release or archive."
             )
         self._notify(
             f"Building {component.binary} {version} from its Go module ({component.duration} the first time on "
@@ -215,9 +215,7 @@ class Release:
             lines = _get(f"{folder}/{checksums}").decode(errors="replace").splitlines()
             expected = digest_from(lines, archive)
             if not expected:
-                raise ArtifactError(
-                    f"{folder}/{checksums} has no line for {archive}. Check the version ({version}) and release_url."
-                )
+                raise ArtifactError(f"{folder}/{checksums} has no line for {archive}. Check the version ({version}).")
             _download(f"{folder}/{archive}", target)
             found = sha256_of(target)
             if found != expected:
@@ -237,8 +235,9 @@ class Archive:
     def __init__(self, cache: Cache, directory: Path) -> None:
         if not directory.is_dir():
             raise ArtifactError(
-                f"directory is {directory}, which is no directory on this machine. Create it and put the binaries, the "
-                "vendor's archives or image archives (docker save) there, or choose another source."
+                f"topology_artifact_directory is {directory}, which is no directory on this machine. Create it and put "
+                "programs, the vendor's archives or saved images (docker save) there, or set topology_artifact_source "
+                "to registry, release or go_module."
             )
         self._cache = cache
         self.directory = directory
@@ -329,12 +328,12 @@ def _go_failure(component: Component, version: str, output: str) -> str:
         return (
             f"{component.binary} {version} cannot be built from its Go module: its go.mod has replace "
             "directives, which go "
-            f"install refuses. Seen to build: {proved}. Choose one of them, or source: release or archive."
+            f"install refuses. Seen to build: {proved}. Choose one of them, or set topology_artifact_source to release or archive."
         )
     return (
         f"Building {component.binary} {version} from {component.package} failed: {_tail(output)} Seen to build: "
         f"{proved}. "
-        "Check GOPROXY and the network, or choose source: release or archive."
+        "Check GOPROXY and the network, or set topology_artifact_source to release or archive."
     )
 
 
@@ -370,9 +369,8 @@ def _open(url: str) -> t.Any:
             if not failure.passing:
                 break
     raise ArtifactError(
-        f"{url} could not be fetched: {reason}. Check the version, the network and proxy of this machine, or "
-        "set release_url "
-        "to a mirror; source: archive needs no network."
+        f"{url} could not be fetched: {reason}. Check the version, and the network and proxy of this machine; "
+        "topology_artifact_source: archive needs no network."
     )
 
 

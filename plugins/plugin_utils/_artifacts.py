@@ -107,7 +107,8 @@ class Store:
         elif source == "archive":
             if directory is None:
                 raise ArtifactError(
-                    "source is archive and directory is not set: name the directory that holds the files."
+                    "topology_artifact_source is archive and topology_artifact_directory is not set: name the directory on "
+                    "this machine that holds the files."
                 )
             self._binaries = self._archive = Archive(cache, directory)
         elif source in ("release", "registry"):
@@ -143,7 +144,7 @@ class Store:
         if packages and self.source != "npm":
             raise ArtifactError(
                 f"source is {self.source}, which has no npm packages: give npm_packages a task of their own with "
-                "source: npm."
+                "the source npm."
             )
         if self.source == "npm" and (binaries or images):
             raise ArtifactError(
@@ -241,20 +242,19 @@ class Store:
         if image.component == "postgres":
             if self.source in ("go_module", "release"):
                 raise ArtifactError(
-                    f"{image.reference}: the PostgreSQL image does not come from {self.source}. Use source: "
-                    "registry, debian "
-                    "or archive."
+                    f"{image.reference}: the PostgreSQL image does not come from {self.source}. Set "
+                    "postgres_image_source to registry, debian or archive."
                 )
             if self.source == "debian" and _major(image.version) not in POSTGRES_SUITES:
                 raise ArtifactError(
                     f"{image.reference}: Debian has no PostgreSQL {_major(image.version)} that this collection "
                     "builds from; "
-                    f"it has {' and '.join(POSTGRES_SUITES)}. Use source: registry or archive."
+                    f"it has {' and '.join(POSTGRES_SUITES)}. Set postgres_image_source to registry or archive."
                 )
         elif self.source == "debian":
             raise ArtifactError(
-                f"{image.reference}: Debian has no packages of Temporal. Use source: registry, release, "
-                "go_module or archive."
+                f"{image.reference}: Debian has no packages of Temporal. Set topology_artifact_source to "
+                "registry, release, go_module or archive."
             )
 
     def _source(self) -> Source:

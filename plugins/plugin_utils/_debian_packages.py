@@ -49,9 +49,8 @@ def apt_download(names: t.Sequence[str], architecture: str, work: Path) -> list[
         raise ArtifactError(
             f"{' and '.join(names)} come from Debian packages, and there is no apt-get on this machine. Run "
             "Ansible from "
-            "Debian or Ubuntu, use source: registry, or put finished image archives (docker save) into a "
-            "directory and use "
-            "source: archive."
+            "Debian or Ubuntu, or set topology_artifact_source to registry, or to archive with saved images "
+            "(docker save) in topology_artifact_directory."
         )
     native = _run(["dpkg", "--print-architecture"], work).stdout.strip()
     plain = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
@@ -81,7 +80,7 @@ def debootstrap_download(suite: str, package: str, architecture: str, work: Path
         raise ArtifactError(
             "debootstrap is missing on this machine; it fetches the Debian packages of the PostgreSQL image. "
             "Install it "
-            "(apt-get install debootstrap), or use source: registry or archive for this image."
+            "(apt-get install debootstrap), or set postgres_image_source to registry or archive."
         )
     root = work / "root"
     done = _run(

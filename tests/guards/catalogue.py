@@ -209,6 +209,33 @@ OPTIONS = _guards(
     ),
 )
 
+SOURCES = _guards(
+    "preflight, sources",
+    "plugin_utils/_preflight_sources.py",
+    "plugin_utils/test_preflight_sources.py",
+    (
+        "a directory of archives that is not there",
+        "check_sources",
+        "is_directory(named)",
+        "True",
+        "test_an_archive_needs_its_directory",
+    ),
+    (
+        "a directory of archives that is not named",
+        "check_sources",
+        "named and is_directory(named)",
+        "is_directory(named) or not named",
+        "test_an_archive_needs_its_directory",
+    ),
+    (
+        "a PostgreSQL that Debian does not have",
+        "_check_postgres",
+        "version.partition('.')[0] in POSTGRES_SUITES",
+        "True",
+        "test_a_postgresql_that_debian_does_not_have_is_refused",
+    ),
+)
+
 _EACH_PORT = "APPLICATION_ROLES & set(roles)"
 PLATFORM = _guards(
     "preflight, platform",
@@ -605,6 +632,13 @@ WIRING = _guards(
         "_platform(roles, values, given['probe'])",
         "[]",
         "test_what_is_declared_is_judged",
+    ),
+    (
+        "sources are judged",
+        "ActionModule.run",
+        "sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))",
+        "[]",
+        "test_sources_are_judged",
     ),
     ("options are judged", "_options", "options_.check_options(spec, values)", "[]", "test_what_is_declared_is_judged"),
     (
@@ -2238,6 +2272,7 @@ GUARDS = [
     *PACKAGES,
     *OPTIONS,
     *PLATFORM,
+    *SOURCES,
     *WIRING,
     *REPORT,
     *PROBE,
@@ -2262,6 +2297,7 @@ GUARDS = [
 COMPLETE = {
     "plugins/plugin_utils/_preflight.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_preflight_platform.py": ("Problem", "wrong"),
+    "plugins/plugin_utils/_preflight_sources.py": ("wrong",),
     "plugins/action/preflight.py": ("Problem", "wrong"),
     "plugins/action/preflight_report.py": ("wrong",),
 }

@@ -28,7 +28,7 @@ def run(directory: Path, hosts: dict[str, dict[str, t.Any]], **variables: t.Any)
     inventory = {
         "all": {
             "hosts": hosts,
-            "vars": {"temporal_client_artifact_source": "release", "ansible_become": False, **variables},
+            "vars": {"ansible_become": False, **variables},
             "children": {group: {"hosts": {host: {} for host in hosts}} for group in groups},
         }
     }

@@ -28,10 +28,15 @@ PROBE: Json = {
     "containers": [],
 }
 SPECS = functools.cache(preflight.roles_.read_specs)
-PASSWORDS = {
+GROUPS = ("postgres", "temporal", "temporal_ui")
+# One host of an inventory, which is what the wiring is made from.
+HOST: Json = {
+    "inventory_hostname": "vm1",
+    "group_names": list(GROUPS),
+    "groups": {"all": ["vm1"], **{group: ["vm1"] for group in GROUPS}},
+    "hostvars": {"vm1": {}},
     "topology_database_password": "Hq7-dgNx3kQ_v9Pz",
     "topology_postgres_superuser_password": "u8R_wLm2Tz-5cXyB",
-    "temporal_client_artifact_source": "release",
 }
 
 
@@ -50,7 +55,7 @@ def action(kind: type, arguments: Json, variables: Json) -> Json:
 
 def judge(roles: t.Sequence[str] = ("postgres", "temporal"), probe: Json | None = None, **variables: t.Any) -> Json:
     given = {"roles": list(roles), "probe": PROBE if probe is None else probe, "ignored_variables": []}
-    return action(preflight.ActionModule, given, {**PASSWORDS, **variables})
+    return action(preflight.ActionModule, given, {**HOST, **variables})
 
 
 def about(judged: Json) -> list[str]:
@@ -190,3 +195,28 @@ def test_hosts_that_do_not_fit_together_stop_all() -> None:
     told = report(a=judged(temporal_history_shards=512), b=judged(temporal_history_shards=4))
     assert told["failed"]
     assert "b: temporal_history_shards is 4; expected 512 as on a." in told["msg"]
+
+
+def test_sources_are_judged() -> None:
+    (problem,) = judge(topology_artifact_source="go_module", postgres_version="16")["problems"]
+    assert problem["text"].startswith(
+        "postgres_version is '16'; expected 15 or 17: topology_artifact_source is go_module"
+    )
+    (problem,) = judge(topology_artifact_source="archive", topology_artifact_directory="/nosuch")["problems"]
+    assert problem["about"] == "topology_artifact_directory"
+
+
+@pytest.mark.parametrize("source", ["registry", "release", "go_module"])
+def test_one_variable_decides_where_everything_comes_from(source: str) -> None:
+    assert (
+        judge(["postgres", "temporal", "temporal_ui", "temporal_client"], topology_artifact_source=source)["problems"]
+        == []
+    )
+
+
+def test_options_of_the_wiring_are_judged_and_told_once() -> None:
+    named = about(judge(topology_size="tiny"))
+    assert "topology_size" in named
+    assert not {"postgres_size", "temporal_size"} & set(named)
+    (problem,) = judge(topology_artifact_source="regsitry")["problems"]
+    assert problem["text"].startswith("topology_artifact_source is 'regsitry'; expected one of registry,")

@@ -125,7 +125,7 @@ def test_only_what_is_needed_is_taken() -> None:
 
 def test_a_machine_without_apt_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    with pytest.raises(ArtifactError, match=r"no apt-get on this machine.*source: registry"):
+    with pytest.raises(ArtifactError, match=r"no apt-get on this machine.*topology_artifact_source to registry"):
         apt_download(["busybox-static"], "amd64", tmp_path)
 
 
