@@ -14,7 +14,7 @@ const environment = {
   NODE_ENV: 'production',
   TEMPORAL_ADDRESS: process.env.TEMPORAL_ADDRESS ?? '127.0.0.1:7233',
   TEMPORAL_NAMESPACE: process.env.TEMPORAL_NAMESPACE ?? 'order-processing',
-  TEMPORAL_TASK_QUEUE: process.env.TEMPORAL_TASK_QUEUE ?? 'order-processing',
+  TEMPORAL_TASK_QUEUE: process.env.TEMPORAL_TASK_QUEUE ?? 'order-processing-queue',
 };
 
 module.exports = {

@@ -61,7 +61,7 @@ EXAMPLES = r"""
 
 - name: Several in one call, one of them in an earlier version
   ansible.builtin.set_fact:
-    keys: "{{ query('durable.temporal.keyvault_secret', 'api-key', 'CosmosKey/1f0e2d3c4b5a') }}"
+    keys: "{{ query('durable.temporal.keyvault_secret', 'api-key', 'CosmosDbKey/1f0e2d3c4b5a') }}"
   no_log: true
   vars:
     keyvault_vault: company-prod

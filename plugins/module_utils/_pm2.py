@@ -56,7 +56,7 @@ def _entry(
         "out_file": f"{application['logs']}/{name}-out.log",
         "error_file": f"{application['logs']}/{name}-error.log",
         "merge_logs": True,
-        "log_date_format": "YYYY-MM-DDTHH:mm:ss.SSSZ",
+        "log_date_format": "YYYY-MM-DD HH:mm:ss Z",
         "vizion": False,
         # PM2's own metrics, which nothing here reads: 0.04 s of a processor at each start.
         "pmx": False,

@@ -196,7 +196,7 @@ class Environment:
 
     @staticmethod
     def variable(name: str) -> str:
-        """The environment variable of a secret: ``CosmosKey`` → ``DURABLE_SECRET_COSMOSKEY``."""
+        """The environment variable of a secret: ``CosmosDbKey`` → ``DURABLE_SECRET_COSMOSDBKEY``."""
         return "DURABLE_SECRET_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 

@@ -38,7 +38,7 @@ UNHEALTHY = (
     ".listen(process.env.PORT, () => process.send('ready'));"
 )
 NOWHERE = "process.env.TEMPORAL_ADDRESS = '127.0.0.1:1';"
-LIVE = "if (process.env.PORT === '3000' && process.env.TEMPORAL_TASK_QUEUE === 'order-processing') "
+LIVE = "if (process.env.PORT === '3000' && process.env.TEMPORAL_TASK_QUEUE === 'order-processing-queue') "
 
 # Name → what is wrong with the release: edits of its files, and what the refusal says.
 BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {

@@ -22,7 +22,7 @@ import pytest
 from play import ROOT, play
 
 PLATFORM = {"postgres-superuser-password", "temporal-database-password"}
-APPLICATION = {"CosmosKey", "BlobStorageConnectionString", "ApplicationInsightsConnectionString"}
+APPLICATION = {"CosmosDbKey", "BlobStorageConnection", "AppInsightsConnectionString"}
 TLS = {"tls-certificate", "tls-key"}
 # Opens a connection as an operator's tool does: over the published port, with a password.
 CONNECT = """
@@ -126,8 +126,8 @@ def test_the_application_has_the_secrets_of_the_vault(vault: Vault, on_vm: Calla
         "for p in $(pgrep -u workflow -f /opt/order-processing/workflow); do tr '\\0' '\\n' </proc/$p/environ; done"
     )
     environment = dict(line.split("=", 1) for line in seen.splitlines() if "=" in line)
-    assert environment["COSMOS_KEY"] == vault.values["CosmosKey"]
-    assert environment["BLOB_STORAGE_CONNECTION_STRING"] == vault.values["BlobStorageConnectionString"]
+    assert environment["COSMOS_KEY"] == vault.values["CosmosDbKey"]
+    assert environment["BLOB_STORAGE_CONNECTION_STRING"] == vault.values["BlobStorageConnection"]
     assert "@keyvault" not in seen
 
 

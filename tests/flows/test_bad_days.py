@@ -52,8 +52,14 @@ class Orders:
         self.base = base
 
     def start(self, case: str, **more: Any) -> None:
-        body = {"caseId": case, "blobUrl": "https://example.blob.core.windows.net/o/1", "tenantId": "t", "userId": "u"}
-        code, _answer = request("POST", f"{self.base}/api/workflow/start", {**body, "teams": ["sales"], **more})
+        body = {
+            "caseId": case,
+            "blobUrl": "https://example.blob.core.windows.net/o/1",
+            "tenantId": "t",
+            "userId": "u",
+            "teams": {"chatId": "19:orders@thread.v2", "messageId": "1700000000000", "activityId": "f:4711"},
+        }
+        code, _answer = request("POST", f"{self.base}/api/workflow/start", {**body, **more})
         assert code in {200, 201, 202}, code
 
     def signal(self, case: str, name: str) -> None:

@@ -345,7 +345,7 @@ def test_a_new_certificate_is_taken_over_without_a_lost_connection(
 def test_a_new_secret_of_an_application_reaches_its_processes_without_a_lost_request(
     inventory: Path, outputs: dict[str, str], run_dir: Path, on_vm: OnVm, orders: Orders
 ) -> None:
-    path = run_dir / "secrets" / "CosmosKey"
+    path = run_dir / "secrets" / "CosmosDbKey"
 
     def keys() -> set[str]:
         """What the processes of the application have in their environment."""

@@ -131,7 +131,7 @@ def order_body(case_id: str, **more: Any) -> dict[str, Any]:
         "blobUrl": f"https://blobs.example/orders/{case_id}.json",
         "tenantId": "tenant-1",
         "userId": "user-1",
-        "teams": ["sales", "stock"],
+        "teams": {"chatId": "19:orders@thread.v2", "messageId": "1700000000000", "activityId": "f:4711"},
         **{_camel(name): value for name, value in more.items()},
     }
 

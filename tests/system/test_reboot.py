@@ -40,5 +40,5 @@ def test_orders_survive_a_reboot(vm: Vm, api: Api, namespace: str, application: 
         lambda: {each["pm2_env"]["status"] for each in vm.pm2(application, application_user)} == {"online"},
         within=60,
     )
-    seen = vm.temporal("task-queue", "describe", "--namespace", namespace, "--task-queue", "order-processing")
+    seen = vm.temporal("task-queue", "describe", "--namespace", namespace, "--task-queue", "order-processing-queue")
     assert seen["pollers"]

@@ -192,7 +192,7 @@ def test_the_history_caches_have_one_bound_for_all_shards(vm: Vm) -> None:
 
 def test_the_server_sees_pollers_of_the_live_release(vm: Vm, api: Api, namespace: str) -> None:
     release = api.health().headers["x-release"]
-    seen = vm.temporal("task-queue", "describe", "--namespace", namespace, "--task-queue", "order-processing")
+    seen = vm.temporal("task-queue", "describe", "--namespace", namespace, "--task-queue", "order-processing-queue")
     identities = {poller["identity"] for poller in seen["pollers"]}
     live = {identity for identity in identities if identity.endswith(f"#{release}")}
     assert len(live) >= 2, identities

@@ -23,8 +23,25 @@ export interface TemporalConfig {
   apiKey: string | undefined;
 }
 
+/** The services and stores that orders need. This example's steps only pretend to use them. */
+export interface ServicesConfig {
+  parserUrl: string | undefined;
+  committeeUrl: string | undefined;
+  zohoUrl: string | undefined;
+  teamsBotUrl: string | undefined;
+  cosmosEndpoint: string | undefined;
+  cosmosDatabaseId: string | undefined;
+  cosmosKey: string | undefined;
+  blobStorageConnectionString: string | undefined;
+  /** Telemetry; the only one that nobody misses. */
+  applicationInsightsConnectionString: string | undefined;
+}
+
 export interface Config {
   temporal: TemporalConfig;
+  services: ServicesConfig;
+  /** Names of the variables of `services` that are not set and not optional. */
+  absent: string[];
   release: string;
   caseStoreDirectory: string;
   logLevel: Level;
@@ -35,6 +52,10 @@ export interface Config {
 export class ConfigError extends Error {
   override name = 'ConfigError';
 }
+
+// As a deployment writes secrets that it fetches from a vault: the process must get what they stand for.
+const REFERENCE = /^@(keyvault\/|Microsoft\.KeyVault\()/i;
+const OPTIONAL = 'APPLICATIONINSIGHTS_CONNECTION_STRING';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -54,15 +75,39 @@ export function readConfig(env: Environment = process.env): Config {
     return found ?? fallback;
   };
 
+  const absent: string[] = [];
+  // What is found is not shown: any of these may be, or hold, a secret.
+  const given = (name: string, expected: string, valid: (value: string) => boolean): string | undefined => {
+    const value = env[name];
+    if (value === undefined) absent.push(name);
+    else if (REFERENCE.test(value)) problems.push(`${name} is a reference to a secret that nobody has resolved`);
+    else if (!valid(value)) problems.push(`${name} is not usable; expected ${expected}`);
+    return value;
+  };
+  const url = (name: string): string | undefined => given(name, 'an http or https URL', isHttpUrl);
+  const secret = (name: string): string | undefined => given(name, 'a text that is not empty', (value) => value.trim() !== '');
+
   const { release, sharedDirectory } = currentRelease();
   const config: Config = {
     temporal: {
       address: text('TEMPORAL_ADDRESS', '127.0.0.1:7233'),
       namespace: text('TEMPORAL_NAMESPACE', 'order-processing'),
-      taskQueue: text('TEMPORAL_TASK_QUEUE', 'order-processing'),
+      taskQueue: text('TEMPORAL_TASK_QUEUE', 'order-processing-queue'),
       tls: tls(env, choice('TEMPORAL_TLS', 'auto', ['auto', 'true', 'false']), problems),
       apiKey: env.TEMPORAL_API_KEY?.trim() || undefined,
     },
+    services: {
+      parserUrl: url('PARSER_SERVICE_URL'),
+      committeeUrl: url('COMMITTEE_SERVICE_URL'),
+      zohoUrl: url('ZOHO_SERVICE_URL'),
+      teamsBotUrl: url('TEAMS_BOT_SERVICE_URL'),
+      cosmosEndpoint: url('COSMOS_ENDPOINT'),
+      cosmosDatabaseId: given('COSMOS_DATABASE_ID', 'a name without / \\ ? #', (value) => /^[^/\\?#]{1,255}$/.test(value)),
+      cosmosKey: secret('COSMOS_KEY'),
+      blobStorageConnectionString: secret('BLOB_STORAGE_CONNECTION_STRING'),
+      applicationInsightsConnectionString: secret(OPTIONAL),
+    },
+    absent: absent.filter((name) => name !== OPTIONAL),
     release,
     caseStoreDirectory: text('CASE_STORE_DIR', sharedDirectory),
     logLevel: choice('LOG_LEVEL', 'info', LEVELS),
@@ -83,6 +128,10 @@ export function readConfig(env: Environment = process.env): Config {
     throw new ConfigError(`The environment is not usable: ${problems.join('; ')}. Correct it and start again.`);
   }
   return config;
+}
+
+function isHttpUrl(value: string): boolean {
+  return URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol);
 }
 
 function tls(env: Environment, mode: 'auto' | 'true' | 'false', problems: string[]): TlsConfig | undefined {

@@ -15,12 +15,20 @@ export type ActivityName = (typeof ACTIVITY_NAMES)[number];
 
 type PerActivity = Partial<Record<ActivityName, number>>;
 
+/** The conversation in Microsoft Teams that is told of the result. */
+export interface Conversation {
+  chatId: string;
+  messageId: string;
+  activityId: string;
+}
+
 export interface Order {
   caseId: string;
   blobUrl: string;
   tenantId: string;
   userId: string;
-  teams: string[];
+  /** Absent: nobody is told. */
+  teams?: Conversation;
   /** Wait for the signal `approve` (or `cancel`) before the payment. */
   waitForSignal: boolean;
   /** How long to wait for it; then the order expires and the stock is released. */
@@ -89,10 +97,10 @@ export function parseOrder(body: unknown): Parsed<Order> {
   const problems: Problem[] = [];
   const order: Order = {
     caseId: text(body, 'caseId', problems, CASE_ID_EXPECTED, isCaseId),
-    blobUrl: text(body, 'blobUrl', problems, 'an http or https URL', isHttpUrl),
+    blobUrl: text(body, 'blobUrl', problems, 'an https URL', isHttpsUrl),
     tenantId: text(body, 'tenantId', problems),
     userId: text(body, 'userId', problems),
-    teams: teams(body, problems),
+    ...conversation(body.teams ?? undefined, problems),
     waitForSignal: flag(body, 'waitForSignal', problems),
     approvalTimeoutSeconds: integer(body.approvalTimeoutSeconds ?? DAY_SECONDS, 'approvalTimeoutSeconds', 1, 30 * DAY_SECONDS, problems),
     holdSeconds: integer(body.holdSeconds ?? 0, 'holdSeconds', 0, 30 * DAY_SECONDS, problems),
@@ -121,19 +129,24 @@ function text(
   problems: Problem[],
   expected = 'a text of 1 to 200 characters',
   valid = (value: string): boolean => value.trim() !== '' && value.length <= 200,
+  within = '',
 ): string {
   const value = body[field];
   if (typeof value === 'string' && valid(value)) return value;
-  problems.push({ field, found: shown(value), expected });
+  problems.push({ field: within + field, found: shown(value), expected });
   return '';
 }
 
-function teams(body: Record<string, unknown>, problems: Problem[]): string[] {
-  const value = body.teams ?? [];
-  const valid = (team: unknown): team is string => typeof team === 'string' && team.trim() !== '' && team.length <= 200;
-  if (Array.isArray(value) && value.length <= 50 && value.every(valid)) return value;
-  problems.push({ field: 'teams', found: shown(value), expected: 'a list of at most 50 names' });
-  return [];
+function conversation(value: unknown, problems: Problem[]): Pick<Order, 'teams'> {
+  if (value === undefined) return {};
+  if (!isRecord(value)) {
+    problems.push({ field: 'teams', found: shown(value), expected: 'an object with chatId, messageId and activityId' });
+    return {};
+  }
+  // Teams makes these ids, and they are long; each is taken as it is.
+  const id = (field: keyof Conversation): string =>
+    text(value, field, problems, 'a text of 1 to 500 characters', (v) => v.trim() !== '' && v.length <= 500, 'teams.');
+  return { teams: { chatId: id('chatId'), messageId: id('messageId'), activityId: id('activityId') } };
 }
 
 function flag(body: Record<string, unknown>, field: string, problems: Problem[]): boolean {
@@ -162,9 +175,9 @@ function integer(value: unknown, field: string, min: number, max: number, proble
   return min;
 }
 
-function isHttpUrl(value: string): boolean {
+function isHttpsUrl(value: string): boolean {
   // The global URL exists in Node and in the workflow sandbox alike.
-  return value.length <= 2000 && URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol);
+  return value.length <= 2000 && URL.canParse(value) && new URL(value).protocol === 'https:';
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

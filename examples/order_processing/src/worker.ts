@@ -25,6 +25,8 @@ async function main(): Promise<void> {
     }),
   });
 
+  if (config.absent.length > 0) log.warn('the environment lacks services or stores that orders need', { variables: config.absent });
+
   const store = new CaseStore(config.caseStoreDirectory);
   await store.open();
   const started = await patiently(stopping.signal, log, () => startWorker(config, identity, store));

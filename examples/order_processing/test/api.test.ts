@@ -5,7 +5,7 @@ import { Agent, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { createApi, type Api } from '../src/api/app';
-import { MAX_BODY_BYTES } from '../src/api/http';
+import { MAX_BODY_BYTES } from '../src/api/routes';
 import {
   ClosedCaseError,
   TemporalUnavailableError,
@@ -18,7 +18,8 @@ import {
 import { Log } from '../src/log';
 import type { Decision, Order } from '../src/order';
 
-const order = { caseId: 'case-1', blobUrl: 'https://blobs.example/1', tenantId: 't', userId: 'u', teams: ['a'] };
+const teams = { chatId: '19:a@thread.v2', messageId: '1700000000000', activityId: 'f:1' };
+const order = { caseId: 'case-1', blobUrl: 'https://blobs.example/1', tenantId: 't', userId: 'u', teams };
 
 /** Stands in for Temporal behind the handlers. */
 class MemoryOrders implements Orders {
@@ -113,6 +114,20 @@ describe('the API', () => {
       assert.deepEqual(body, { caseId: 'case-1', workflowId: 'order-case-1', runId: 'run-1' });
     });
 
+    it('takes no more than must be there, and what it does not know', async () => {
+      const { teams: _conversation, ...least } = order;
+      assert.equal((await call('POST', '/api/workflow/start', least)).code, 202);
+      assert.equal((await call('POST', '/api/workflow/start', { ...order, caseId: 'case-2', surprise: {} })).code, 202);
+    });
+
+    it('names the field that has a wrong type', async () => {
+      for (const [field, wrong] of Object.entries({ caseId: 1, blobUrl: {}, tenantId: [], userId: true, teams: ['sales'] })) {
+        const { code, body } = await call('POST', '/api/workflow/start', { ...order, [field]: wrong });
+        assert.equal(code, 400, field);
+        assert.match(body.error, new RegExp(field));
+      }
+    });
+
     it('answers alike when asked again', async () => {
       const first = await call('POST', '/api/workflow/start', order);
       assert.deepEqual((await call('POST', '/api/workflow/start', order)).body, first.body);
@@ -204,11 +219,46 @@ describe('the API', () => {
 
   describe('any other request', () => {
     it('is 404 where there is nothing', async () => assert.equal((await call('GET', '/nothing')).code, 404));
+    it('is 404 in other spellings', async () => {
+      for (const path of ['/Health', '/health/', '/API/workflow/start']) assert.equal((await call('GET', path)).code, 404, path);
+    });
+    it('is refused, not failed, with a body in another encoding', async () => {
+      const headers = { 'content-type': 'application/json; charset=klingon' };
+      const response = await fetch(`${base}/api/workflow/start`, { method: 'POST', headers, body: '{}' });
+      assert.equal(response.status, 415);
+      assert.equal(typeof ((await response.json()) as { error: unknown }).error, 'string');
+    });
     it('is 405 with the right method where there is something', async () => {
       const { code, headers } = await call('DELETE', '/api/workflow/start');
       assert.equal(code, 405);
       assert.equal(headers.get('allow'), 'POST');
     });
+  });
+});
+
+describe('a request that is too long', () => {
+  it('is read to its end before it is refused: the proxy in front would lose the answer', async () => {
+    const api = createApi(new MemoryOrders(), 'release-1', new Log('error'));
+    await new Promise<void>((resolve) => api.server.listen(0, '127.0.0.1', resolve));
+    const { port } = api.server.address() as AddressInfo;
+    const length = 2 * MAX_BODY_BYTES;
+    const options = { port, method: 'POST', path: '/api/workflow/start', headers: { 'content-length': length } };
+    let sent = 0;
+    const seen = await new Promise<{ code: number | undefined; sent: number }>((resolve, reject) => {
+      const request = httpRequest(options, (response) => {
+        response.resume().on('end', () => resolve({ code: response.statusCode, sent }));
+      });
+      request.on('error', reject);
+      request.write(Buffer.alloc(length / 2));
+      // Time for an answer that comes too soon.
+      setTimeout(() => {
+        sent = length;
+        request.end(Buffer.alloc(length / 2));
+      }, 200);
+    });
+    assert.deepEqual(seen, { code: 413, sent: length });
+    api.server.close();
+    api.server.closeAllConnections();
   });
 });
 

@@ -13,6 +13,7 @@ describe('the environment', () => {
     const config = readConfig({});
     assert.equal(config.temporal.address, '127.0.0.1:7233');
     assert.equal(config.temporal.namespace, 'order-processing');
+    assert.equal(config.temporal.taskQueue, 'order-processing-queue');
     assert.equal(config.temporal.tls, undefined);
     assert.equal(config.api.host, '127.0.0.1');
     assert.deepEqual(config.worker, { maxConcurrentActivities: 50, maxCachedWorkflows: 500 });
@@ -50,6 +51,50 @@ describe('the environment', () => {
     assert.deepEqual(readConfig(text).temporal.tls, { certificate: { data: 'certificate' }, key: { data: 'key' } });
     const both = { ...text, TEMPORAL_TLS_CLIENT_KEY_PATH: '/key' };
     assert.throws(() => readConfig(both), /TEMPORAL_TLS_CLIENT_KEY_PATH and TEMPORAL_TLS_CLIENT_KEY_DATA are both set/);
+  });
+});
+
+describe('the services and stores in the environment', () => {
+  const complete = {
+    PARSER_SERVICE_URL: 'https://parser.example',
+    COMMITTEE_SERVICE_URL: 'https://committee.example',
+    ZOHO_SERVICE_URL: 'http://127.0.0.1:9000/zoho',
+    TEAMS_BOT_SERVICE_URL: 'https://bot.example/api',
+    COSMOS_ENDPOINT: 'https://example.documents.azure.com:443/',
+    COSMOS_DATABASE_ID: 'orders',
+    COSMOS_KEY: 'cosmos-canary==',
+    BLOB_STORAGE_CONNECTION_STRING: 'AccountName=orders;AccountKey=blob-canary==',
+  };
+
+  it('are taken as they are', () => {
+    const { services, absent } = readConfig(complete);
+    assert.deepEqual(absent, []);
+    assert.deepEqual(services, {
+      parserUrl: 'https://parser.example',
+      committeeUrl: 'https://committee.example',
+      zohoUrl: 'http://127.0.0.1:9000/zoho',
+      teamsBotUrl: 'https://bot.example/api',
+      cosmosEndpoint: 'https://example.documents.azure.com:443/',
+      cosmosDatabaseId: 'orders',
+      cosmosKey: 'cosmos-canary==',
+      blobStorageConnectionString: 'AccountName=orders;AccountKey=blob-canary==',
+      applicationInsightsConnectionString: undefined,
+    });
+  });
+
+  it('are named when they are missing', () => assert.deepEqual(readConfig({}).absent, Object.keys(complete)));
+
+  for (const name of [...Object.keys(complete), 'APPLICATIONINSIGHTS_CONNECTION_STRING']) {
+    for (const value of ['', '@keyvault/CosmosDbKey', '@Microsoft.KeyVault(SecretUri=https://v.example/secrets/a)']) {
+      it(`refuses ${name}='${value}' by its name`, () => {
+        assert.throws(() => readConfig({ ...complete, [name]: value }), { name: 'ConfigError', message: new RegExp(`\\b${name} is`) });
+      });
+    }
+  }
+
+  it('are never shown', () => {
+    const wrong = { ...complete, PARSER_SERVICE_URL: 'AccountKey=canary', COSMOS_DATABASE_ID: 'a/canary' };
+    assert.throws(() => readConfig(wrong), (error) => error instanceof ConfigError && !/canary/.test(error.message));
   });
 });
 

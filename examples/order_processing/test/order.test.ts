@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isCaseId, parseDecision, parseOrder } from '../src/order';
 
-const valid = { caseId: 'case-1', blobUrl: 'https://blobs.example/1', tenantId: 't', userId: 'u', teams: ['a', 'b'] };
+const teams = { chatId: '19:meeting_a@thread.v2', messageId: '1700000000000', activityId: 'f:1a2b' };
+const valid = { caseId: 'case-1', blobUrl: 'https://blobs.example/1', tenantId: 't', userId: 'u', teams };
 const fields = (body: unknown): string[] => parseOrder(body).problems.map(({ field }) => field);
 
 describe('an order', () => {
@@ -12,7 +13,7 @@ describe('an order', () => {
     const { value, problems } = parseOrder(valid);
     assert.deepEqual(problems, []);
     assert.equal(value?.caseId, 'case-1');
-    assert.deepEqual(value?.teams, ['a', 'b']);
+    assert.deepEqual(value?.teams, teams);
     assert.equal(value?.waitForSignal, false);
     assert.equal(value?.approvalTimeoutSeconds, 86_400);
   });
@@ -22,8 +23,18 @@ describe('an order', () => {
     assert.deepEqual(parseOrder(value).value, value);
   });
 
-  it('needs no teams', () => {
-    assert.deepEqual(parseOrder({ ...valid, teams: undefined }).value?.teams, []);
+  it('needs no conversation', () => {
+    for (const none of [undefined, null]) {
+      const { value } = parseOrder({ ...valid, teams: none });
+      assert.equal('teams' in (value ?? { teams }), false);
+      assert.deepEqual(parseOrder(value).value, value);
+    }
+  });
+
+  it('names what is wrong within the conversation, and drops what it does not know there', () => {
+    assert.deepEqual(fields({ ...valid, teams: {} }), ['teams.chatId', 'teams.messageId', 'teams.activityId']);
+    assert.deepEqual(fields({ ...valid, teams: { ...teams, messageId: 7 } }), ['teams.messageId']);
+    assert.deepEqual(parseOrder({ ...valid, teams: { ...teams, more: 1 } }).value?.teams, teams);
   });
 
   it('may have fields that mean nothing here', () => {
@@ -46,12 +57,13 @@ describe('an order', () => {
     ['caseId', 7],
     ['blobUrl', 'not a URL'],
     ['blobUrl', 'file:///etc/passwd'],
+    ['blobUrl', 'http://blobs.example/1'],
     ['tenantId', '  '],
     ['userId', null],
     ['userId', 'x'.repeat(201)],
     ['teams', 'sales'],
-    ['teams', [1]],
-    ['teams', Array.from({ length: 51 }, () => 't')],
+    ['teams', ['sales']],
+    ['teams', 7],
     ['waitForSignal', 'yes'],
     ['holdSeconds', 1.5],
     ['approvalTimeoutSeconds', 0],

@@ -22,7 +22,7 @@ from vault_double import Double
 
 COLLECTIONS = Path(__file__).resolve().parents[4] / ".local" / "collections"
 VALUE = "value-that-nobody-may-see-"
-NAMES = ["one", "two", "three", "CosmosKey"]
+NAMES = ["one", "two", "three", "CosmosDbKey"]
 
 
 @pytest.fixture
@@ -99,17 +99,17 @@ def check(template: str, expected: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_each_secret_is_asked_for_once_over_three_hosts_and_five_forks(runs: Runs) -> None:
-    environment = {"KEY": "@keyvault/CosmosKey", "ONE": "@Microsoft.KeyVault(VaultName=durable-local;SecretName=one)"}
+    environment = {"KEY": "@keyvault/CosmosDbKey", "ONE": "@Microsoft.KeyVault(VaultName=durable-local;SecretName=one)"}
     tasks = [
         check("{{ lookup('durable.temporal.keyvault_secret', 'one') }}", VALUE + "one"),
         check("{{ query('durable.temporal.keyvault_secret', 'two', 'one') }}", [VALUE + "two", VALUE + "one"]),
         check("{{ lookup('durable.temporal.secret', 'three') }}", VALUE + "three"),
         check(
             "{{ environment_ | durable.temporal.resolve_secrets }}",
-            {"KEY": VALUE + "CosmosKey", "ONE": VALUE + "one"},
+            {"KEY": VALUE + "CosmosDbKey", "ONE": VALUE + "one"},
             vars={
                 "found": "{{ environment_ | durable.temporal.resolve_secrets }}",
-                "expected": {"KEY": VALUE + "CosmosKey", "ONE": VALUE + "one"},
+                "expected": {"KEY": VALUE + "CosmosDbKey", "ONE": VALUE + "one"},
                 "environment_": environment,
             },
         ),
@@ -152,7 +152,7 @@ def test_what_is_missing_is_told_together_and_may_be_done_without(runs: Runs) ->
 
 
 def test_references_that_are_missing_are_told_together(runs: Runs) -> None:
-    environment = {"A": "@keyvault/No", "B": ["@keyvault/CosmosKey", "@keyvault/Nor/1"]}
+    environment = {"A": "@keyvault/No", "B": ["@keyvault/CosmosDbKey", "@keyvault/Nor/1"]}
     tasks = [{"ansible.builtin.debug": {"msg": "{{ given | durable.temporal.resolve_secrets }}"}}]
     code, output = runs.run(tasks, secrets_provider="azure_keyvault", given=environment)
     assert code == 2, output

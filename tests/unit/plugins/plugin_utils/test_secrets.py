@@ -275,8 +275,8 @@ def test_values_are_registered_for_masking(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("@keyvault/CosmosKey", Reference("CosmosKey")),
-        ("@keyvault/CosmosKey/0123ab", Reference("CosmosKey", "0123ab")),
+        ("@keyvault/CosmosDbKey", Reference("CosmosDbKey")),
+        ("@keyvault/CosmosDbKey/0123ab", Reference("CosmosDbKey", "0123ab")),
         (
             "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/Db/)",
             Reference("Db", "", "https://v.vault.azure.net"),
