@@ -139,11 +139,14 @@ ENVIRONMENT = {
 
 @pytest.mark.parametrize("program", ["dist/worker.js", "dist/api/server.js"])
 def test_worker_and_api_have_the_environment(vm: Vm, application: str, application_user: str, program: str) -> None:
-    processes = [each for each in vm.pm2(application, application_user) if each["pm2_env"]["pm_exec_path"].endswith(program)]
+    processes = [
+        each for each in vm.pm2(application, application_user) if each["pm2_env"]["pm_exec_path"].endswith(program)
+    ]
     assert processes
     for process in processes:
         text = vm.read(f"/proc/{process['pid']}/environ")
         seen = dict(line.split("=", 1) for line in text.split("\0") if "=" in line)
+        seen |= json.loads(seen.get("pm2_env", "{}"))  # how PM2 tells a clustered process
         wrong = [name for name, pattern in ENVIRONMENT.items() if not re.fullmatch(pattern, seen.get(name, ""))]
         assert not wrong, wrong  # names only: some of the values are secrets
 
