@@ -71,7 +71,8 @@ PLAY: list[dict[str, t.Any]] = [
 
 
 def ansible(program: str, *arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    secrets = {f"DURABLE_SECRET_{name}": "v9_Qm2-xTz" for name in ("COSMOSKEY", "BLOBSTORAGECONNECTIONSTRING")}
+    names = ("COSMOSDBKEY", "BLOBSTORAGECONNECTION", "APPINSIGHTSCONNECTIONSTRING")
+    secrets = {f"DURABLE_SECRET_{name}": "v9_Qm2-xTz" for name in names}
     platform = ("POSTGRES_SUPERUSER_PASSWORD", "TEMPORAL_DATABASE_PASSWORD")
     secrets |= {f"DURABLE_SECRET_{name}": "u8R_wLm2Tz-5cXyB" for name in platform}
     environment = {
