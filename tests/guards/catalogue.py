@@ -2265,7 +2265,75 @@ REPLAY = _guards(
     ),
 )
 
+STARTER = [
+    *_guards(
+        "init",
+        "plugin_utils/_starter.py",
+        "plugin_utils/test_starter.py",
+        ("the name", "check", "not NAME.fullmatch(wanted.name)", "False", "test_a_value_that_cannot_be_used_is_told"),
+        ("an account", "check", "wanted.user is not None", "False", "test_a_value_that_cannot_be_used_is_told"),
+        ("an unknown host", "check", "host not in known_hosts", "False", "test_a_value_that_cannot_be_used_is_told"),
+        ("an address", "check", "not ADDRESS.fullmatch(address)", "False", "test_a_value_that_cannot_be_used_is_told"),
+        (
+            "the topology",
+            "files",
+            "wanted.topology not in TOPOLOGIES",
+            "False",
+            "test_a_value_that_cannot_be_used_is_told",
+        ),
+        (
+            "text that YAML reads as something else",
+            "_set",
+            "PLAIN.fullmatch(new)",
+            "True",
+            "test_what_yaml_reads_as_something_else_arrives_as_text",
+        ),
+        (
+            "a misspelt input",
+            "check_names",
+            "name not in known",
+            "False",
+            "test_a_misspelt_input_is_told_with_the_known_ones",
+        ),
+        ("never over a file", "write", "'x'", "'w'", "test_files_are_written_once_and_never_overwritten"),
+        (
+            "a link in the way",
+            "_state",
+            "path.is_symlink()",
+            "False",
+            "test_files_are_written_once_and_never_overwritten",
+        ),
+    ),
+    *_guards(
+        "init",
+        "action/starter.py",
+        "action/test_starter_action.py",
+        (
+            "files that differ",
+            "ActionModule.run",
+            "found.different",
+            "[]",
+            "test_files_that_differ_are_listed_and_nothing_is_written",
+        ),
+        (
+            "check mode",
+            "ActionModule.run",
+            "not self._task.check_mode",
+            "True",
+            "test_check_mode_writes_nothing_and_tells_the_same",
+        ),
+        (
+            "an empty directory",
+            "ActionModule.run",
+            "not options['directory']",
+            "False",
+            "test_what_cannot_be_used_is_told_before_anything_is_written",
+        ),
+    ),
+]
+
 GUARDS = [
+    *STARTER,
     *ARTIFACTS,
     *NPM,
     *STORE,

@@ -37,6 +37,11 @@ PARTS = (
     "tests/unit",
     "tests/azure_vault",
     "tests/conftest.py",
+    # What init reads
+    "examples/deployment",
+    "inventories",
+    "playbooks",
+    "requirements",
     "pyproject.toml",
     "galaxy.yml",
 )
