@@ -96,6 +96,13 @@ PARTS = (
         (_flows("deploy", "workflows_survive", "systemd_workers", "rollout", "foreign_cluster"),),
         "up",
     ),
+    Part(
+        "newcomer",
+        "the README's commands from the tarball, over SSH, on Debian 12 and 13",
+        16,
+        (_flows("newcomer"),),
+        core=True,
+    ),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
     Part("azure", "every secret, and the certificate of the API, from a vault", 9, (_flows("azure_secrets"),), "up"),
     Part("rotation", "new passwords under load", 10, (_flows("rotation"),), "up"),

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.durable.temporal.plugins.plugin_utils import _starter as starter
 
 ROOT = Path(__file__).resolve().parents[2]
+APPLICATIONS = "inventory/group_vars/all/applications.yml"
 COLLECTIONS = ROOT / ".local" / "collections"
 BIN = Path(sys.executable).parent
 INVENTORIES = sorted(
@@ -95,8 +98,8 @@ def test_there_are_inventories() -> None:
     assert {"inventories/single_vm", "inventories/production", "examples/deployment/inventories/staging"} <= names
 
 
-@pytest.mark.parametrize("inventory", INVENTORIES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_an_inventory_passes_as_it_is(inventory: Path, tmp_path: Path) -> None:
+def cautions(inventory: Path, tmp_path: Path) -> list[str]:
+    """What preflight says of an inventory that it lets through."""
     listed = ansible("ansible-inventory", "-i", str(inventory), "--list", directory=tmp_path)
     assert listed.returncode == 0, listed.stderr
     hosts = json.loads(listed.stdout)["_meta"]["hostvars"]
@@ -113,4 +116,20 @@ def test_an_inventory_passes_as_it_is(inventory: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads((tmp_path / "told.json").read_text())
     # The artifact of the example is built later, by `make up` or by the pipeline.
-    assert [line for line in told["cautions"] if "which does not exist on the controller" not in line] == []
+    return [line for line in told["cautions"] if "which does not exist on the controller" not in line]
+
+
+@pytest.mark.parametrize("inventory", INVENTORIES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_inventory_passes_as_it_is(inventory: Path, tmp_path: Path) -> None:
+    assert cautions(inventory, tmp_path) == []
+
+
+@pytest.mark.parametrize("topology", starter.TOPOLOGIES)
+def test_what_init_writes_passes_with_addresses_and_both_examples(topology: str, tmp_path: Path) -> None:
+    names = {"single_vm": ["vm1"], "production": ["db1", "temporal1", "app1", "edge1"]}[topology]
+    hosts = {name: f"192.0.2.{number}" for number, name in enumerate(names, start=1)}
+    made = starter.files(ROOT, starter.Wanted(topology, "acme-billing", hosts, "admin"))
+    text = made[APPLICATIONS].replace("topology_applications: []", "topology_applications:")
+    made[APPLICATIONS] = re.sub(r"(?m)^#(?=  )", "", text)
+    starter.write(tmp_path, made, made)
+    assert cautions(tmp_path / "inventory", tmp_path) == []
