@@ -105,7 +105,13 @@ PARTS = (
     ),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
     Part("azure", "every secret, and the certificate of the API, from a vault", 9, (_flows("azure_secrets"),), "up"),
-    Part("rotation", "new passwords under load", 10, (_flows("rotation"),), "up"),
+    Part(
+        "rotation",
+        "new passwords under load; secrets in every environment",
+        14,
+        (_flows("rotation"), _flows("references")),
+        "up",
+    ),
     Part("canaries", "where values of secrets are to be seen", 9, (_flows("canaries_everywhere"),), "bare"),
 )
 # Environment that a part's host needs from the start.

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.durable.temporal.plugins.plugin_utils import _environments as environments
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_sources as sources
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
 from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 
 WIRING = "topology"
 OWN = "preflight"
@@ -52,13 +55,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         wanted = {WIRING: specs[WIRING]["wiring"]}
         wanted |= {role: specs[role].get("main", {}) for role in (OWN, *roles)}
         wanted["secrets"] = secrets.SPEC
-        own = roles_.read_variables(self._loader, wanted)
+        # Deployments come later, with an environment of their own.
+        later = {"app_release"} if platform.APPLICATION_ROLES & set(roles) else set()
+        own = roles_.read_variables(self._loader, [*wanted, *later])
         available = {**own, **variables}
         templar = self._templar.copy_with_new_env(available_variables=available)
         names = dict.fromkeys((*WIRED, *(name for spec in wanted.values() for name in spec)))
+        names.update(dict.fromkeys(f"{role}_environment" for role in later))
         values, failures = roles_.render(templar, names)
-        where = roles_.places(variables, Path(str(variables.get("inventory_dir") or os.getcwd())))
+        base = Path(str(variables.get("inventory_dir") or os.getcwd()))
+        where = {**roles_.places(variables, base), **roles_.places(values, base, within=True)}
 
+        problems += _references(values, variables.get("inventory_dir"), where, failures)
         problems += options_.check_rendering(failures)
         problems += self._names(specs, set(own), variables, given["ignored_variables"])
         judged = [
@@ -88,6 +96,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = {name for entries in specs.values() for spec in entries.values() for name in spec}
         prefixes = sorted((f"{role}_" for role in (*specs, *secrets.PREFIXES)), key=len, reverse=True)
         return options_.check_names(variables, known | own | set(secrets.SPEC), prefixes, ignored)
+
+
+def _references(
+    values: dict[str, t.Any], inventory: t.Any, where: dict[str, str], failures: dict[str, str]
+) -> list[options_.Problem]:
+    """References to secrets that cannot be resolved. What keeps from asking for any is one more failure."""
+    try:
+        found = environments.judge(values, {**values, "inventory_dir": inventory})
+    except SecretError as error:
+        failures["secrets_provider"] = str(error)
+        return []
+    # Options take their values from each other: what is written once is told once, at the first of them.
+    once: dict[tuple[str, str], str] = {}
+    for place, text in found.items():
+        once.setdefault((where.get(place) or re.sub(r"^\w+(?=[.\[])", "", place), text), place)
+    return [options_.Problem(place, f"{place} {text}") for (_written, text), place in once.items()]
 
 
 def _options(role: str, spec: options_.Spec, values: dict[str, t.Any]) -> list[options_.Problem]:

@@ -11,6 +11,10 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import ecosystem, processes
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import processes as instances
+from ansible_collections.durable.temporal.plugins.plugin_utils._environments import with_secrets
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
+from jinja2 import pass_context
+from jinja2.runtime import Context
 
 VIEWS = ("full", "host", "release", "replay", "pm2", "systemd", "status")
 RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependencies")
@@ -23,7 +27,11 @@ STATUS = ("name", "user", "runtime", "health_url", "root")
 
 
 def _view(
-    application: dict[str, t.Any], view: str, environment: t.Mapping[str, t.Any], bind_address: str
+    context: Context,
+    application: dict[str, t.Any],
+    view: str,
+    environment: t.Mapping[str, t.Any] | None,
+    bind_address: str,
 ) -> dict[str, t.Any]:
     if view == "release":
         artifact = {"artifact": application["artifact"] or None, "sha256": application["artifact_sha256"] or None}
@@ -33,10 +41,11 @@ def _view(
     if view == "host":
         return {k: application[k] for k in (*HOST, "ecosystem")}
     if view == "pm2":
-        return {**{k: application[k] for k in PM2}, "processes": processes(ecosystem(application, environment))}
+        wanted = processes(ecosystem(*with_secrets(context, application, environment)))
+        return {**{k: application[k] for k in PM2}, "processes": wanted}
     if view == "systemd":
         builds = application["versioning"] == "worker_deployment"
-        wanted = instances(application, environment, bind_address)
+        wanted = instances(*with_secrets(context, application, environment), bind_address)
         return {**{k: application[k] for k in SYSTEMD}, "builds": builds, "processes": wanted}
     if view == "status":
         wanted = [{k: process[k] for k in ("name", "instances")} for process in application["processes"]]
@@ -44,7 +53,9 @@ def _view(
     return application
 
 
+@pass_context
 def applications(
+    context: Context,
     declared: t.Any,
     view: str = "full",
     environment: t.Mapping[str, t.Any] | None = None,
@@ -53,7 +64,8 @@ def applications(
     """Applications with their defaults and paths, or the part of them that a module takes.
 
     :param declared: list of what users write in ``topology_applications``.
-    :param view: one of ``VIEWS``. Only ``full`` holds secrets. ``pm2`` and ``systemd`` leave out what another runtime runs.
+    :param view: one of ``VIEWS``. None holds secrets: ``full`` has references to them. ``pm2`` and ``systemd`` leave out what
+        another runtime runs; only they ask for secrets, which change digests.
     :param environment: variables that every process gets; needed for the runtimes, as it changes digests.
     :param bind_address: where sockets listen, for ``systemd``.
     """
@@ -65,8 +77,8 @@ def applications(
         found = [normalise(a) for a in declared]
         wanted = [a for a in found if view not in ("pm2", "systemd") or a["runtime"] == view]
         wanted = [a for a in wanted if view != "replay" or a["replay_command"]]
-        return [_view(a, view, environment or {}, bind_address) for a in wanted]
-    except (InvalidApplication, ValueError, TypeError) as error:
+        return [_view(context, a, view, environment, bind_address) for a in wanted]
+    except (InvalidApplication, SecretError, ValueError, TypeError) as error:
         raise AnsibleFilterError(f"applications: {error}") from None
 
 

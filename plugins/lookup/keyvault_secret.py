@@ -24,7 +24,7 @@ extends_documentation_fragment:
 options:
   _terms:
     description:
-      - Names of secrets, or C(name/version), or a reference as in P(durable.temporal.resolve_secrets#filter), which may
+      - Names of secrets, or C(name/version), or a reference as in P(durable.temporal.environment#filter), which may
         name another vault.
       - A vault allows letters, digits and hyphens. Underscores and dots become hyphens, so that C(DB_PASSWORD) is
         C(DB-PASSWORD).
@@ -48,7 +48,7 @@ options:
 seealso:
   - plugin: durable.temporal.secret
     plugin_type: lookup
-  - plugin: durable.temporal.resolve_secrets
+  - plugin: durable.temporal.environment
     plugin_type: filter
   - module: durable.temporal.keyvault_secret
 """
@@ -92,8 +92,7 @@ from ansible.utils.display import Display
 from ansible_collections.durable.temporal.plugins.module_utils._secrets import register
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import AzureKeyVault
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import SPEC, from_options
-from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
-from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import parse
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError, parse
 from ansible_collections.durable.temporal.plugins.plugin_utils._variables import rendered
 
 

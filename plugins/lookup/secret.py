@@ -65,7 +65,7 @@ notes:
 seealso:
   - plugin: durable.temporal.keyvault_secret
     plugin_type: lookup
-  - plugin: durable.temporal.resolve_secrets
+  - plugin: durable.temporal.environment
     plugin_type: filter
 """
 

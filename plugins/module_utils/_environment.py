@@ -18,7 +18,7 @@ def digest(data: t.Any, length: int) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:length]
 
 
-def _text(value: t.Any) -> str:
+def text_of(value: t.Any) -> str:
     """A value as an environment variable: ``true`` and not ``True``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -35,4 +35,4 @@ def environment_of(
         "PORT": application["port"],
     }
     merged = {**base, **derived, **application["environment"], **process["environment"]}
-    return {k: _text(v) for k, v in sorted(merged.items()) if v is not None}
+    return {k: text_of(v) for k, v in sorted(merged.items()) if v is not None}

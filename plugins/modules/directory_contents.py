@@ -62,6 +62,12 @@ options:
         and also when O(stamp) shows that an earlier run was interrupted before it.
     type: list
     elements: str
+  apply_environment:
+    description:
+      - Variables for O(apply_command), as JSON, beside those that the task has.
+      - Unlike the task's C(environment), it is not seen in a command line, so it may hold secrets.
+    type: json
+    default: "{}"
   stamp:
     description: File that records which contents O(apply_command) was last run for.
     type: path
@@ -139,6 +145,7 @@ applied:
 """
 
 import hashlib
+import json
 import typing as t
 from pathlib import Path
 
@@ -176,9 +183,13 @@ def digest(directories: t.Sequence[Directory], watch: t.Sequence[str]) -> str:
     return total.hexdigest()
 
 
-def run(module: AnsibleModule, command: t.Sequence[str], failed: str) -> str | None:
+def run(
+    module: AnsibleModule, command: t.Sequence[str], failed: str, environment: t.Mapping[str, str] | None = None
+) -> str | None:
     """Run a command; ``None`` when it succeeded, otherwise a message that ends with what the command said."""
-    code, out, err = module.run_command(list(command), check_rc=False, handle_exceptions=False)
+    code, out, err = module.run_command(
+        list(command), check_rc=False, handle_exceptions=False, environ_update=dict(environment or {})
+    )
     if code == 0:
         return None
     return f"{failed} ({' '.join(command)}: exit code {code}):\n{(err or out).strip()}"
@@ -236,7 +247,8 @@ def contents(module: AnsibleModule, directories: t.Sequence[Directory], plan: Pl
         if recorded is not None and plan:
             put(stamp, recorded)
         raise
-    problem = run(module, params["apply_command"], "The files are in place, but could not be put to use")
+    environment = json.loads(params["apply_environment"])
+    problem = run(module, params["apply_command"], "The files are in place, but could not be put to use", environment)
     if problem:
         raise Refused(problem)
     stamp.parent.mkdir(parents=True, exist_ok=True)
@@ -302,6 +314,7 @@ def main() -> None:
             **OPTIONS,
             "test_command": {"type": "list", "elements": "str"},
             "apply_command": {"type": "list", "elements": "str"},
+            "apply_environment": {"type": "json", "default": "{}", "no_log": True},
             "stamp": {"type": "path"},
             "watch": {"type": "list", "elements": "path", "default": []},
             "users": {"type": "list", "elements": "dict", "default": [], "options": accounts.USER},

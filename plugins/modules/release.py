@@ -18,7 +18,7 @@ description:
     anything is transferred, and only what is missing on the host is transferred.
   - Every change is a line of JSON in C(shared/deploys.log). Each application has a lock while something changes.
   - Dependencies are installed as the application's user, in the way that O(applications[].dependencies) names.
-  - Certificates, proxies and npm's own settings are taken from the task's C(environment).
+  - Certificates, proxies and npm's own settings are taken from O(environment), and from the task's own C(environment).
 author:
   - The durable.temporal contributors (@durable-temporal)
 extends_documentation_fragment:
@@ -116,6 +116,12 @@ options:
     description: Take over a lock that a run elsewhere has left. Only when that run is known to be gone.
     type: bool
     default: false
+  environment:
+    description:
+      - Variables for npm, as JSON. Those that name certificates and proxies and npm's own settings are passed on.
+      - Unlike the task's C(environment), it is not seen in a command line, so it may hold secrets.
+    type: json
+    default: "{}"
   run:
     description:
       - The run of the playbook that holds locks, with C(id), C(machine) and C(pid) of its controller, and C(at), the time
@@ -240,6 +246,7 @@ warnings:
 
 import datetime
 import getpass
+import json
 import os
 import socket
 import time
@@ -446,7 +453,8 @@ class Work:
         self.state: str = module.params["state"]
         # The reason is one line: the whole story is in the output of the run.
         self.reason: str = module.params["reason"].partition("\n")[0]
-        installers = (Npm(module.params["npm"], passed_on(os.environ)), Wheels(), Nothing())
+        own = {**os.environ, **json.loads(module.params["environment"])}
+        installers = (Npm(module.params["npm"], passed_on(own)), Wheels(), Nothing())
         self.kinds: dict[str, Dependencies] = {installer.kind: installer for installer in installers}
         self.locks: list[Lock] = []
         self.steps: list[Step] = []
@@ -569,6 +577,7 @@ def main() -> None:
             "lazy_lock": {"type": "bool", "default": False},
             "take_over": {"type": "bool", "default": False},
             "bad": {"type": "bool", "default": True},
+            "environment": {"type": "json", "default": "{}", "no_log": True},
             "run": {"type": "dict"},
         },
         supports_check_mode=True,

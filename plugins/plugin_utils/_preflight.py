@@ -290,11 +290,11 @@ def check_rendering(failures: Mapping[str, str]) -> list[Problem]:
 
 
 def locate(problem: Problem, where: Mapping[str, str]) -> Problem:
-    """The same problem, with the file and line of its variable where that is known.
+    """The same problem, with the file and line of its value or else its variable, where that is known.
 
-    :param where: variable → ``group_vars/all.yml:12``.
+    :param where: variable, or place within one → ``group_vars/all.yml:12``.
     """
-    place = where.get(re.split(r"[.\[]", problem.about)[0])
+    place = where.get(problem.about) or where.get(re.split(r"[.\[]", problem.about)[0])
     if place is None or not problem.text.startswith(problem.about):
         return problem
     rest = problem.text.removeprefix(problem.about)

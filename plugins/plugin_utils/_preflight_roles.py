@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import importlib
 import typing as t
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import refers, texts
 
 try:  # about ten times as fast
     from yaml import CSafeLoader as SafeLoader
@@ -71,15 +72,18 @@ def cause(error: BaseException) -> str:
     return str(getattr(error, "message", None) or error)
 
 
-def places(variables: MutableMapping[str, t.Any], base: Path) -> dict[str, str]:
-    """``file:line`` of each variable that the user wrote, relative to a directory where it lies below it."""
+def places(variables: Mapping[str, t.Any], base: Path, within: bool = False) -> dict[str, str]:
+    """``file:line`` of each variable that the user wrote, relative to a directory where it lies below it.
+
+    :param within: instead, of each text that looks like a reference to a secret, at any depth.
+    """
     try:
         # No public interface says where a value was written. Without this one, messages are just shorter.
         origin = importlib.import_module("ansible._internal._datatag._tags").Origin
     except (ImportError, AttributeError):
         return {}
     found = {}
-    for name, value in variables.items():
+    for name, value in _references(variables) if within else variables.items():
         tag = origin.get_tag(value)
         if tag is not None and tag.path:
             path = Path(tag.path)
@@ -88,3 +92,7 @@ def places(variables: MutableMapping[str, t.Any], base: Path) -> dict[str, str]:
             shown = path.relative_to(base) if path.is_relative_to(base) else path
             found[name] = f"{shown}:{tag.line_num}" if tag.line_num else str(shown)
     return found
+
+
+def _references(variables: Mapping[str, t.Any]) -> Iterator[tuple[str, str]]:
+    return ((place.removeprefix("."), text) for place, text in texts(variables) if refers(text))

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets by name, from a provider; and references to secrets inside any structure.
 
-Private to this collection. The lookup ``secret`` and the filter ``resolve_secrets`` are thin shells around this file.
+Private to this collection. The lookup ``secret`` and the filters that give environments are thin shells around this file.
 
 A provider answers one batch of references at once and returns those that it has; what it does not return is missing.
 Asking in batches is what lets a provider that talks to a vault ask once, and lets the caller report everything that is
@@ -22,14 +22,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.durable.temporal.plugins.module_utils._secrets import register
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import AzureKeyVault
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import SPEC as KEY_VAULT_SPEC
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings
-from ansible_collections.durable.temporal.plugins.plugin_utils._references import Provider, Reference, SecretError
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import (
+    Provider,
+    Reference,
+    SecretError,
+    refers,
+    split,
+    texts,
+)
 
 # What others know these by.
 __all__ = ["Provider", "Reference", "SecretError"]
@@ -385,65 +391,23 @@ def password(length: int) -> str:
 
 
 _KINDS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
-_SHORT = re.compile(r"@keyvault/(?P<name>[^/\s]+)(?:/(?P<version>[^/\s]+))?")
-_APP_SERVICE = re.compile(r"@Microsoft\.KeyVault\((?P<inside>.*)\)", re.IGNORECASE | re.DOTALL)
-
-
-def parse(text: str) -> Reference | None:
-    """The reference that a value is, or ``None`` for any other text.
-
-    ``@keyvault/Name``, ``@keyvault/Name/version``, and the forms of Azure App Service:
-    ``@Microsoft.KeyVault(SecretUri=https://vault.example/secrets/Name/version)`` and
-    ``@Microsoft.KeyVault(VaultName=vault;SecretName=Name;SecretVersion=version)``; as the whole value.
-
-    :raises SecretError: for a value that starts like a reference and is none: passing it on would hide a mistake.
-    """
-    if match := _SHORT.fullmatch(text):
-        return Reference(match["name"], match["version"] or "")
-    if match := _APP_SERVICE.fullmatch(text):
-        inside = match["inside"]
-        parts = {k.strip().lower(): v.strip() for k, _equals, v in (part.partition("=") for part in inside.split(";"))}
-        if uri := parts.get("secreturi"):
-            url = urlsplit(uri)
-            kind, name, version = [*[p for p in url.path.split("/") if p], "", "", ""][:3]
-            if url.hostname and kind == "secrets" and name:
-                return Reference(name, version, f"{url.scheme}://{url.netloc}")
-        elif parts.get("vaultname") and parts.get("secretname"):
-            return Reference(parts["secretname"], parts.get("secretversion", ""), parts["vaultname"])
-    if text.startswith("@keyvault/") or text.lower().startswith("@microsoft.keyvault("):
-        raise SecretError(
-            f"Not a reference to a secret: {text!r}. Expected @keyvault/Name, @keyvault/Name/version, "
-            "@Microsoft.KeyVault(SecretUri=https://…/secrets/Name) or @Microsoft.KeyVault(VaultName=…;SecretName=…)."
-        )
-    return None
-
-
-def find(structure: t.Any) -> Iterator[Reference]:
-    """Every reference in the values of nested mappings and lists. Keys are never references."""
-    if isinstance(structure, str):
-        if reference := parse(structure):
-            yield reference
-    elif isinstance(structure, Mapping):
-        for value in structure.values():
-            yield from find(value)
-    elif isinstance(structure, Sequence) and not isinstance(structure, bytes):
-        for value in structure:
-            yield from find(value)
 
 
 def resolve(structure: t.Any, source: t.Callable[[], Provider]) -> t.Any:
     """A copy of the structure with each reference replaced by its secret, all fetched in one batch.
 
     :param source: makes the provider; not called when there is nothing to resolve.
-    :raises SecretError: names every reference that is missing.
+    :raises SecretError: names every reference that is broken, or every one that is missing.
     """
-    wanted = list(find(structure))
+    found, broken = _find(structure)
+    if broken:
+        raise SecretError("\n".join(broken.values()))
+    wanted = [reference for references in found.values() for reference in references]
     values = fetch(source(), wanted) if wanted else {}
 
     def copy(part: t.Any) -> t.Any:
         if isinstance(part, str):
-            reference = parse(part)
-            return part if reference is None else values[reference]
+            return "".join(p if isinstance(p, str) else values[p] for p in split(part)) if refers(part) else part
         if isinstance(part, Mapping):
             return {key: copy(value) for key, value in part.items()}
         if isinstance(part, Sequence) and not isinstance(part, bytes):
@@ -451,6 +415,48 @@ def resolve(structure: t.Any, source: t.Callable[[], Provider]) -> t.Any:
         return part
 
     return copy(structure)
+
+
+def unresolved(structure: t.Any, source: t.Callable[[], Provider]) -> dict[str, str]:
+    """Each place of the structure whose text cannot be resolved, and the rest of a sentence about it.
+
+    :param source: makes the provider; not called when there is nothing to resolve.
+    :raises SecretError: what keeps from asking for any.
+    """
+    found, broken = _find(structure)
+    wanted = list(dict.fromkeys(reference for references in found.values() for reference in references))
+    asked = source() if wanted else None
+    have = asked.get([r for r in wanted if NAME.fullmatch(r.name)]) if asked else {}
+    register(have.values())
+    missing = {
+        path: _lacks(asked, [r for r in dict.fromkeys(references) if r not in have])
+        for path, references in found.items()
+        if asked and not set(references) <= set(have)
+    }
+    return {**{path: f"cannot be resolved. {text}" for path, text in broken.items()}, **missing}
+
+
+def _lacks(source: Provider, missing: Sequence[Reference]) -> str:
+    """Rest of a sentence: what it refers to, and how to have it."""
+    names = ", ".join(map(str, missing))
+    if bad := [r.name for r in missing if not NAME.fullmatch(r.name)]:
+        return f"refers to {bad[0]!r}, which is not the name of a secret; expected one of up to 127 characters."
+    which = f"the secret {names}, which is" if len(missing) == 1 else f"the secrets {names}, which are"
+    steps = " ".join(f"{step[:1].upper()}{step[1:]}." for step in map(source.remedy, missing))
+    return f"refers to {which} not known to the provider {source.name}; expected what it has. {steps}"
+
+
+def _find(structure: t.Any) -> tuple[dict[str, list[Reference]], dict[str, str]]:
+    """The references of each place, and what is wrong with what looks like one."""
+    found: dict[str, list[Reference]] = {}
+    broken: dict[str, str] = {}
+    for path, text in texts(structure):
+        if refers(text):
+            try:
+                found[path] = [part for part in split(text) if isinstance(part, Reference)]
+            except SecretError as error:
+                broken[path] = str(error)
+    return found, broken
 
 
 def _cause(error: Exception) -> str:

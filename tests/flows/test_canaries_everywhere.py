@@ -26,6 +26,8 @@ from test_deploy import QUICK
 from vm import Vm
 
 TALKATIVE = ("-vvv", "--diff")
+# What the application refers to is in its inventory.
+OF_UI = {"temporal_ui_environment": {"TEMPORAL_AUTH_CLIENT_SECRET": "@keyvault/ui-client-secret"}}
 # Until its standard input ends: every command line there ever is, and what docker tells of every container.
 SAMPLER = r"""
 import json, os, select, shutil, subprocess, sys
@@ -107,7 +109,7 @@ class Operator:
         :param cut: the task at which the run is killed, as a lost terminal does; empty lets it end.
         :param fails: whether it must fail
         """
-        line = command(playbook, self.inventory, extra, *TALKATIVE, *arguments)
+        line = command(playbook, self.inventory, {**OF_UI, **extra}, *TALKATIVE, *arguments)
         process = subprocess.Popen(
             line,
             cwd=ROOT,

@@ -1636,13 +1636,88 @@ SECRETS = _guards(
     ),
     ("no directory to write to", "_generated", "not options.directory", "False", "test_generated_needs_a_directory"),
     (
-        "a broken reference",
-        "parse",
-        "text.startswith('@keyvault/') or text.lower().startswith('@microsoft.keyvault(')",
+        "what refers to an unknown secret is told",
+        "unresolved",
+        "r not in have",
         "False",
-        "test_a_broken_reference_is_not_passed_on_as_a_value",
+        "test_what_cannot_be_resolved_is_told_with_its_place",
+    ),
+    (
+        "a name that is none is not asked for",
+        "unresolved",
+        "NAME.fullmatch(r.name)",
+        "True",
+        "test_what_cannot_be_resolved_is_told_with_its_place",
     ),
 )
+
+REFERENCES = [
+    *_guards(
+        "references",
+        "plugin_utils/_references.py",
+        "plugin_utils/test_secrets.py",
+        (
+            "what looks like one and is none",
+            "split",
+            "match is None or reference is None",
+            "match is None",
+            "test_a_broken_reference_is_not_passed_on_as_a_value",
+        ),
+        (
+            "blanks beside one",
+            "split",
+            "text != match[0] and text.strip() == match[0]",
+            "False",
+            "test_a_broken_reference_is_not_passed_on_as_a_value",
+        ),
+        (
+            "a / after a name in a longer text",
+            "split",
+            "more and match[0] != text",
+            "False",
+            "test_a_broken_reference_is_not_passed_on_as_a_value",
+        ),
+        ("a part of a text for a lookup", "parse", "refers(text)", "False", "test_a_lookup_takes_no_longer_text"),
+    ),
+    *_guards(
+        "references, where they stand",
+        "plugin_utils/_environments.py",
+        "lookup/test_secret.py",
+        (
+            "a file that everybody reads",
+            "judge",
+            "name in OPEN",
+            "False",
+            "test_a_file_that_everybody_reads_holds_no_secret",
+        ),
+        (
+            "outside of an environment",
+            "judge",
+            "not _WITHIN.search(place)",
+            "False",
+            "test_everything_that_cannot_be_resolved_is_told_in_a_sentence_each",
+        ),
+    ),
+    *_guards(
+        "references, in preflight",
+        "action/preflight.py",
+        "action/test_preflight_wiring.py",
+        (
+            "are judged",
+            "ActionModule.run",
+            "_references(values, variables.get('inventory_dir'), where, failures)",
+            "[]",
+            "test_references_are_judged_where_they_are_written",
+        ),
+        (
+            "a provider that cannot be asked",
+            "_references",
+            "str(error)",
+            "''",
+            "test_a_provider_that_cannot_be_asked_is_one_problem",
+        ),
+    ),
+]
 
 KEY_VAULT = [
     *_guards(
@@ -2356,6 +2431,7 @@ GUARDS = [
     *POSTGRES,
     *COMPOSE,
     *SECRETS,
+    *REFERENCES,
     *KEY_VAULT,
     *CONTENTS,
     *PRESENT,

@@ -21,9 +21,11 @@ PLACES = {
     # Mounted into the server's container, which asks for it with each connection.
     "temporal-database-password": [rf"{SECRETS}/temporal/database-password"],
 }
-OF_APPLICATIONS = [
+OF_ENVIRONMENTS = [
     r"/etc/[^/]+/ecosystem\.config\.(json|js)",  # the environment of the application's processes
     r"/var/lib/[^/]+/\.pm2/dump\.pm2(\.bak)?",  # PM2's copy of it, from which it resurrects them after a reboot
+    r"/etc/[^/]+/[^/]+\.[0-9a-f]{8}\.env",  # the same of processes that systemd runs
+    rf"{SECRETS}/temporal-ui/environment",  # what the UI's container reads when it starts
 ]
 SEARCHED = ["/dev/shm", "/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var"]
 PATTERNS = "/run/durable-canaries"  # a tmpfs: searched for from memory, and gone with the test
@@ -49,7 +51,7 @@ def patterns(vm: Vm, canaries: Mapping[str, str]) -> Iterator[str]:
 
 def may_hold(name: str, path: str) -> bool:
     """Whether a file of the host may hold this secret."""
-    return any(re.fullmatch(place, path) for place in PLACES.get(name, OF_APPLICATIONS))
+    return any(re.fullmatch(place, path) for place in PLACES.get(name, OF_ENVIRONMENTS))
 
 
 def names_in(vm: Vm, canaries: Mapping[str, str], path: str) -> list[str]:

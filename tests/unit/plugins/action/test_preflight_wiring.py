@@ -220,3 +220,63 @@ def test_options_of_the_wiring_are_judged_and_told_once() -> None:
     assert not {"postgres_size", "temporal_size"} & set(named)
     (problem,) = judge(topology_artifact_source="regsitry")["problems"]
     assert problem["text"].startswith("topology_artifact_source is 'regsitry'; expected one of registry,")
+
+
+# References to secrets
+
+DECLARED = """\
+topology_applications:
+  - name: orders
+    environment: "{{ orders_environment }}"
+    processes:
+      - name: worker
+        script: dist/worker.js
+        args: "--key @keyvault/Known"
+        environment: {PLAIN: text}
+orders_environment:
+  GOOD: "db:@keyvault/Known@db"
+  UNKNOWN: "@keyvault/Nobody"
+  CASE: "@KeyVault/Known"
+app_release_environment: {ALSO: "@keyvault/Nobody"}
+temporal_ui_environment: {UI: "@keyvault:Known"}
+host_ca_environment: {OPEN: "@keyvault/Known"}
+topology_deploy_user: "@keyvault/Known"
+"""
+
+
+def declared(folder: Path, text: str = DECLARED) -> dict[str, t.Any]:
+    (folder / "mine.yml").write_text(text)
+    secrets = folder / "secrets"
+    secrets.mkdir(exist_ok=True)
+    (secrets / "Known").write_text("canary-value\n")
+    read = DataLoader().load_from_file(str(folder / "mine.yml"), trusted_as_template=True)
+    return {**read, "inventory_dir": str(folder), "secrets_directory": str(secrets), "topology_root": "/opt/orders"}
+
+
+def test_references_are_judged_where_they_are_written(tmp_path: Path) -> None:
+    judged = judge(("host", "temporal_ui", "pm2_worker"), **declared(tmp_path))
+    told = {problem["about"]: problem["text"] for problem in judged["problems"]}
+    application = "topology_applications[0].environment"
+    expected = {
+        f"{application}.UNKNOWN": f"{application}.UNKNOWN (mine.yml:11) refers to the secret Nobody, which is not known",
+        f"{application}.CASE": f"{application}.CASE (mine.yml:12) cannot be resolved. Not a reference",
+        "topology_applications[0].processes[0].args": (
+            "topology_applications[0].processes[0].args (mine.yml:7) refers to a secret, which only the values of"
+        ),
+        "app_release_environment.ALSO": "app_release_environment.ALSO (mine.yml:13) refers to the secret Nobody",
+        "temporal_ui_environment.UI": "temporal_ui_environment.UI (mine.yml:14) cannot be resolved. Not a reference",
+        "host_ca_environment.OPEN": "host_ca_environment.OPEN (mine.yml:15) refers to a secret, and everybody may read",
+        "topology_deploy_user": "topology_deploy_user (mine.yml:16) refers to a secret, which only the values of an environment do",
+    }
+    assert {place: told.get(place, "")[: len(text)] for place, text in expected.items()} == expected
+    # Once each: pm2_worker_applications and so on take theirs from the wiring.
+    assert not [place for place in about(judged) if place.startswith(("pm2_worker_applications", "app_release_app"))]
+    assert "canary-value" not in str(judged)
+
+
+def test_a_provider_that_cannot_be_asked_is_one_problem(tmp_path: Path) -> None:
+    wanted = {"pm2_worker_node_source": "controller", "topology_root": str(tmp_path), "topology_deploy_user": "x"}
+    environment = {"A": "@keyvault/X", "B": "@keyvault/Y"}
+    (problem,) = judge(("pm2_worker",), **wanted, app_release_environment=environment)["problems"]
+    assert problem["about"] == "secrets_provider"
+    assert "secrets_directory is not set" in problem["text"]

@@ -85,15 +85,15 @@ def test_what_cannot_work_is_refused(declared: dict[str, t.Any], says: str) -> N
 
 def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:
     declared = [{"name": "a", "artifact": "a.tar.gz", "processes": [PROCESS], "environment": {"KEY": "canary"}}]
-    (release,) = applications(declared, "release")
+    (release,) = applications({}, declared, "release")
     assert release["artifact"] == "a.tar.gz"
     assert release["sha256"] is None
-    (pm2,) = applications(declared, "pm2")
+    (pm2,) = applications({}, declared, "pm2")
     assert "canary" not in str(pm2)
     assert set(pm2["processes"][0]) == {"name", "instances", "definition"}
-    (host,) = applications(declared, "host")
+    (host,) = applications({}, declared, "host")
     assert "canary" not in str(host)
-    (status,) = applications(declared, "status")
+    (status,) = applications({}, declared, "status")
     assert "canary" not in str(status)
     assert status["processes"] == [{"name": PROCESS["name"], "instances": 1}]
 
@@ -104,20 +104,20 @@ def test_a_view_of_a_runtime_leaves_out_the_others_and_holds_no_secret() -> None
         {"name": "a", "processes": [PROCESS]},
         {"name": "b", "runtime": "systemd", "dependencies": "none", "processes": [UNIT], "environment": environment},
     ]
-    assert [a["name"] for a in applications(declared, "pm2")] == ["a"]
-    (systemd,) = applications(declared, "systemd")
+    assert [a["name"] for a in applications({}, declared, "pm2")] == ["a"]
+    (systemd,) = applications({}, declared, "systemd")
     assert systemd["name"] == "b"
     assert systemd["processes"][0]["port"] == "8080"
     assert "canary" not in str(systemd)
-    (path,) = systemd_environments(declared)
+    (path,) = systemd_environments({}, declared)
     assert path == f"/etc/b/worker.{systemd['processes'][0]['definition']}.env"
-    assert systemd_environments(declared)[path] == 'KEY="canary"\nPORT="8080"\n'
+    assert systemd_environments({}, declared)[path] == 'KEY="canary"\nPORT="8080"\n'
 
 
 def test_a_change_of_a_variable_of_the_command_or_of_the_sandbox_is_another_definition() -> None:
     def definition(base: dict[str, str] | None = None, **process: t.Any) -> str:
         declared = {"name": "b", "runtime": "systemd", "dependencies": "none", "processes": [{**UNIT, **process}]}
-        return str(applications([declared], "systemd", base)[0]["processes"][0]["definition"])
+        return str(applications({}, [declared], "systemd", base)[0]["processes"][0]["definition"])
 
     found = [
         definition(),
@@ -133,18 +133,18 @@ def test_a_change_of_a_variable_of_the_command_or_of_the_sandbox_is_another_defi
 
 def test_filters_agree_on_digests() -> None:
     declared = {"name": "a", "processes": [PROCESS], "environment": {"A": "1"}}
-    (pm2,) = applications([declared], "pm2", {"NODE_EXTRA_CA_CERTS": "/x"})
-    (entry,) = pm2_ecosystem(declared, {"NODE_EXTRA_CA_CERTS": "/x"})["apps"]
+    (pm2,) = applications({}, [declared], "pm2", {"NODE_EXTRA_CA_CERTS": "/x"})
+    (entry,) = pm2_ecosystem({}, declared, {"NODE_EXTRA_CA_CERTS": "/x"})["apps"]
     assert pm2["processes"][0]["definition"] == entry["env"]["DURABLE_DEFINITION"]
-    (other,) = applications([declared], "pm2")
+    (other,) = applications({}, [declared], "pm2")
     assert other["processes"][0]["definition"] != entry["env"]["DURABLE_DEFINITION"]
 
 
 @pytest.mark.parametrize("wrong", ["text", {"name": "a"}, [1], None])
 def test_other_shapes_are_named(wrong: t.Any) -> None:
     with pytest.raises(AnsibleFilterError, match="expected a list"):
-        applications(wrong)
+        applications({}, wrong)
     with pytest.raises(AnsibleFilterError, match="there is no view"):
-        applications([], "pm3")
+        applications({}, [], "pm3")
     with pytest.raises(AnsibleFilterError, match="pm2_ecosystem"):
-        pm2_ecosystem({"name": "A"})
+        pm2_ecosystem({}, {"name": "A"})

@@ -93,7 +93,7 @@ def test_a_view_is_what_the_module_takes(view: str, module: str) -> None:
     process = {"name": "worker", **({"command": ["worker"]} if view == "systemd" else {"script": "worker.js"})}
     runtime = "systemd" if view == "systemd" else "pm2"
     declared = {"name": "orders", "runtime": runtime, "replay_command": ["replay"], "processes": [process]}
-    (given,) = code(PLUGINS / "filter" / "applications.yml")([declared], view)
+    (given,) = code(PLUGINS / "filter" / "applications.yml")({}, [declared], view)
     takes = option_of(module)
     known = takes.get("suboptions") or {key: {} for key in re.findall(r"C\((\w+)\)", " ".join(takes["description"]))}
     assert sorted(set(given) - set(known)) == []

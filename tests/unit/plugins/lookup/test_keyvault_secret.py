@@ -105,10 +105,10 @@ def test_each_secret_is_asked_for_once_over_three_hosts_and_five_forks(runs: Run
         check("{{ query('durable.temporal.keyvault_secret', 'two', 'one') }}", [VALUE + "two", VALUE + "one"]),
         check("{{ lookup('durable.temporal.secret', 'three') }}", VALUE + "three"),
         check(
-            "{{ environment_ | durable.temporal.resolve_secrets }}",
+            "{{ environment_ | durable.temporal.environment }}",
             {"KEY": VALUE + "CosmosDbKey", "ONE": VALUE + "one"},
             vars={
-                "found": "{{ environment_ | durable.temporal.resolve_secrets }}",
+                "found": "{{ environment_ | durable.temporal.environment }}",
                 "expected": {"KEY": VALUE + "CosmosDbKey", "ONE": VALUE + "one"},
                 "environment_": environment,
             },
@@ -152,8 +152,8 @@ def test_what_is_missing_is_told_together_and_may_be_done_without(runs: Runs) ->
 
 
 def test_references_that_are_missing_are_told_together(runs: Runs) -> None:
-    environment = {"A": "@keyvault/No", "B": ["@keyvault/CosmosDbKey", "@keyvault/Nor/1"]}
-    tasks = [{"ansible.builtin.debug": {"msg": "{{ given | durable.temporal.resolve_secrets }}"}}]
+    environment = {"A": "@keyvault/No", "B": "@keyvault/CosmosDbKey", "C": "@keyvault/Nor/1"}
+    tasks = [{"ansible.builtin.debug": {"msg": "{{ given | durable.temporal.environment }}"}}]
     code, output = runs.run(tasks, secrets_provider="azure_keyvault", given=environment)
     assert code == 2, output
     assert "2 secrets are not known to the provider azure_keyvault" in output

@@ -78,25 +78,117 @@ def test_the_environment_is_a_provider() -> None:
 
 def test_the_filter_reads_the_same_variables_and_its_values_are_no_templates(tmp_path: Path) -> None:
     (tmp_path / "Key").write_text("value of {{ base }}\n")
-    expected = {"A": "value of {{ base }}", "B": ["plain", 5]}
-    assert render(
-        "{{ environment | durable.temporal.resolve_secrets }}",
+    expected = {"A": "value of {{ base }}", "B": "db:value of {{ base }}@db", "C": "true"}
+    *found, refused = render(
+        "{{ environment | durable.temporal.environment }}",
         "{{ inner }}",
+        "{{ 'text' | durable.temporal.environment }}",
         base=str(tmp_path),
         secrets_directory="{{ base }}",
-        environment={"A": "@keyvault/Key", "B": ["plain", 5]},
-        inner="{{ environment | durable.temporal.resolve_secrets }}",
-    ) == [expected, expected]
+        environment={"A": "@keyvault/Key", "B": "db:@keyvault/Key@db", "C": True, "D": None},
+        inner="{{ environment | durable.temporal.environment }}",
+    )
+    assert found == [expected, expected]
+    assert "environment: found str, expected a dictionary" in refused
+
+
+def test_what_roles_write_holds_secrets_wherever_an_environment_is_declared(tmp_path: Path) -> None:
+    (tmp_path / "Key").write_text("value of {{ base }}\n")
+    declared = {
+        "name": "app",
+        "environment": {"OF_APPLICATION": "@keyvault/Key"},
+        "processes": [{"name": "worker", "script": "worker.js", "environment": {"OF_PROCESS": "a @keyvault/Key"}}],
+        "replay_command": ["replay"],
+    }
+    units = [
+        {**declared, "runtime": "systemd", "processes": [{"name": "worker", "command": ["worker"], "environment": {}}]}
+    ]
+    (ecosystems, replay, files, status) = render(
+        # As the roles do: through another filter, and with what all processes get.
+        "{{ declared | map('durable.temporal.pm2_ecosystem', base) | list }}",
+        "{{ declared | durable.temporal.replay_environments(base) }}",
+        "{{ units | durable.temporal.systemd_environments(base) }}",
+        "{{ declared | durable.temporal.applications('status') }}",
+        secrets_directory=str(tmp_path),
+        declared=[declared],
+        units=units,
+        base={"OF_ALL": "@keyvault/Key"},
+    )
+    value = "value of {{ base }}"
+    own = {name: text for name, text in ecosystems[0]["apps"][0]["env"].items() if name.startswith("OF_")}
+    assert own == {"OF_ALL": value, "OF_APPLICATION": value, "OF_PROCESS": f"a {value}"}
+    assert {**replay["app"], "NODE_ENV": ""} == {"OF_ALL": value, "OF_APPLICATION": value, "NODE_ENV": ""}
+    assert [sorted(text.splitlines()) for text in files.values()] == [
+        ['NODE_ENV="production"', f'OF_ALL="{value}"', f'OF_APPLICATION="{value}"']
+    ]
+    assert [application["name"] for application in status] == ["app"]
+
+
+def test_only_what_writes_an_environment_asks_for_its_secrets(tmp_path: Path) -> None:
+    declared = [{"name": "app", "environment": {"KEY": "@keyvault/Unknown"}, "processes": []}]
+    views = ("full", "host", "release", "replay", "status")
+    *found, refused = render(
+        *(f"{{{{ declared | durable.temporal.applications('{view}') | length }}}}" for view in views),
+        "{{ declared | durable.temporal.applications('pm2') }}",
+        secrets_directory=str(tmp_path),
+        declared=declared,
+    )
+    assert found == [1, 1, 1, 0, 1]
+    assert "1 secret is not known to the provider generated:\n- Unknown" in refused
 
 
 def test_the_filter_makes_nothing_up_unless_asked(tmp_path: Path) -> None:
-    error, made, unknown = render(
-        "{{ ['@keyvault/X', '@keyvault/Y'] | durable.temporal.resolve_secrets }}",
-        "{{ ['@keyvault/X', '@keyvault/Y'] | durable.temporal.resolve_secrets(generate=true) }}",
-        "{{ {} | durable.temporal.resolve_secrets(lenght=3) }}",
+    wanted = "{{ {'A': '@keyvault/X', 'B': '@keyvault/Y'} | durable.temporal.environment }}"
+    (error,) = render(wanted, secrets_directory=str(tmp_path))
+    assert "2 secrets are not known to the provider generated" in error
+    (made,) = render(wanted, secrets_directory=str(tmp_path), secrets_generate_references=True)
+    assert made == {"A": (tmp_path / "X").read_text().strip(), "B": (tmp_path / "Y").read_text().strip()}
+
+
+def test_everything_that_cannot_be_resolved_is_told_in_a_sentence_each(tmp_path: Path) -> None:
+    (tmp_path / "Known").write_text("canary\n")
+    application = {
+        "environment": {"A": "@keyvault/Known", "B": "@keyvault/No", "C": "db:@keyvault/No@db, @keyvault/Nor"},
+        "processes": [{"args": "--key @keyvault/Known", "environment": {"D": "@KeyVault/Known"}}],
+    }
+    (found,) = render(
+        "{{ {'application app': declared, 'x_environment': {'E': '@keyvault/Nor'}} | durable.temporal.unresolved_secrets }}",
+        secrets_directory=str(tmp_path),
+        declared=application,
+    )
+    assert [sentence.split(". ")[0] for sentence in found] == [
+        "application app.processes[0].args refers to a secret, which only the values of an environment do; expected a value",
+        "application app.processes[0].environment.D cannot be resolved",
+        *(
+            f"{place} refers to the {names} not known to the provider generated; expected what it has"
+            for place, names in (
+                ("application app.environment.B", "secret No, which is"),
+                ("application app.environment.C", "secrets No, Nor, which are"),
+                ("x_environment.E", "secret Nor, which is"),
+            )
+        ),
+    ]
+    assert "'@KeyVault/Known'" in found[1]
+    assert "canary" not in str(found)
+
+
+def test_a_file_that_everybody_reads_holds_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "Known").write_text("canary\n")
+    (found,) = render(
+        "{{ {'host_ca_environment': {'A': '@keyvault/Known'}} | durable.temporal.unresolved_secrets }}",
         secrets_directory=str(tmp_path),
     )
-    assert "2 secrets are not known to the provider generated" in error
-    assert len(made) == 2
-    assert (tmp_path / "X").exists()
-    assert "takes provider, directory and generate; found lenght" in unknown
+    assert [sentence.split(";")[0] for sentence in found] == [
+        "host_ca_environment.A refers to a secret, and everybody may read /etc/environment"
+    ]
+
+
+def test_a_provider_that_cannot_be_asked_is_told_of_once() -> None:
+    environment = {"A": "@keyvault/X", "B": "@keyvault/Y"}
+    (found,) = render(
+        "{{ {'x_environment': declared} | durable.temporal.unresolved_secrets }}",
+        secrets_provider="azure_keyvault",
+        declared=environment,
+    )
+    assert len(found) == 1
+    assert "keyvault_vault is not set" in found[0]

@@ -158,7 +158,7 @@ def run(
         "environment": {"KEY": CANARY},
         **fields,
     }
-    ecosystem = pm2_ecosystem(declared)
+    ecosystem = pm2_ecosystem({}, declared)
     for entry in ecosystem["apps"]:
         entry["error_file"], entry["out_file"] = (
             str(fake.root / f"{entry['name']}-{kind}.log") for kind in ("error", "out")
@@ -166,7 +166,7 @@ def run(
     path = fake.root / "ecosystem.json"
     if not check:
         path.write_text(json.dumps(ecosystem))
-    (view,) = applications([declared], "pm2")
+    (view,) = applications({}, [declared], "pm2")
     application = {**view, "ecosystem": str(path), "pm2_home": str(fake.root)}
     given = {
         "applications": [application],

@@ -91,11 +91,11 @@ def test_only_applications_with_a_command_are_asked_and_secrets_go_apart() -> No
         {"name": "orders", "replay_command": ["node", "dist/replay.js"], "environment": {"KEY": CANARY}},
         {"name": "other"},
     ]
-    (view,) = applications(declared, "replay")
+    (view,) = applications({}, declared, "replay")
     assert view["replay_command"] == ["node", "dist/replay.js"]
     assert CANARY not in json.dumps(view)
-    assert replay_environments(declared, {"CA": "x"})["orders"]["KEY"] == CANARY
-    assert list(replay_environments(declared)) == ["orders"]
+    assert replay_environments({}, declared, {"CA": "x"})["orders"]["KEY"] == CANARY
+    assert list(replay_environments({}, declared)) == ["orders"]
 
 
 def test_a_program_is_found_in_the_release_or_in_the_usual_places(tmp_path: Path) -> None:

@@ -139,11 +139,11 @@ def run(
     fake: FakeSystemd, check: bool = False, state: str = "started", options: Json | None = None, **fields: t.Any
 ) -> Json:
     declared = declare(fake, **fields)
-    (view,) = applications([declared], "systemd")
+    (view,) = applications({}, [declared], "systemd")
     view["configuration"] = str(fake.root / "etc")
     secrets = {
         path.replace("/etc/orders", str(fake.root / "etc")): text
-        for path, text in systemd_environments([declared]).items()
+        for path, text in systemd_environments({}, [declared]).items()
     }
     given = {
         "applications": [view],

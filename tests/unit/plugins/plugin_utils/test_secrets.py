@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils import _secrets as masking
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import parse, split
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     ALPHABET,
     PROVIDERS,
@@ -24,12 +25,12 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     SecretError,
     default_directory,
     fetch,
-    parse,
     password,
     provider,
     renewable,
     resolve,
     settings,
+    unresolved,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -293,7 +294,6 @@ def test_values_are_registered_for_masking(monkeypatch: pytest.MonkeyPatch) -> N
         ("@Microsoft.KeyVault(VaultName=v; SecretName=Db; SecretVersion=7)", Reference("Db", "7", "v")),
         ("plain", None),
         ("", None),
-        ("see @keyvault/Name", None),
         ("user@keyvault.example", None),
     ],
 )
@@ -302,31 +302,103 @@ def test_references_are_recognised(text: str, expected: Reference | None) -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("postgres://app:@keyvault/DbPassword@db/app", ["postgres://app:", Reference("DbPassword"), "@db/app"]),
+        ("@keyvault/User:@keyvault/Db-1@db", [Reference("User"), ":", Reference("Db-1"), "@db"]),
+        ("Endpoint=sb://x/;Key=@keyvault/Bus;Y=1", ["Endpoint=sb://x/;Key=", Reference("Bus"), ";Y=1"]),
+        ("@keyvault/A@keyvault/B", [Reference("A"), Reference("B")]),
+        ("a\n@keyvault/A\nb", ["a\n", Reference("A"), "\nb"]),
+        (
+            "redis://:@Microsoft.KeyVault(VaultName=v;SecretName=Db)@cache/0",
+            ["redis://:", Reference("Db", "", "v"), "@cache/0"],
+        ),
+        (
+            "@microsoft.keyvault(SecretUri=https://v.vault.azure.net/secrets/Db/ec96)/path",
+            [Reference("Db", "ec96", "https://v.vault.azure.net"), "/path"],
+        ),
+        ("team@keyvault.example, team@keyvault-eu.example", ["team@keyvault.example, team@keyvault-eu.example"]),
+        ("/opt/keyvault/Name", ["/opt/keyvault/Name"]),
+        ("", []),
+    ],
+)
+def test_a_text_is_taken_apart(text: str, expected: list[str | Reference]) -> None:
+    assert split(text) == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "@keyvault/",
+        "@keyvault",
+        "@keyvault:Name",
+        "@keyvault//Name",
+        "@keyvault /Name",
+        "@keyvault(Name)",
+        "@keyvault.Name",
+        "@keyvault-Name",
+        "@keyvaultName",
+        "@keyvaults/Name",
+        "@key-vault/Name",
+        "@KeyVault/Name",
+        "@KEYVAULT/Name",
+        "@keyvault/Schlüssel",
+        "@keyvault/{{Name}}",
         "@keyvault/a/b/c",
-        "@keyvault/a b",
+        "@keyvault/a ",
+        " @keyvault/a",
+        "@keyvault/a\n",
+        "postgres://app:@KeyVault/Name@db/app",
+        "postgres://app:@keyvault:Name@db/app",
+        "postgres://app:@keyvault/@db/app",
+        "https://host/@keyvault/Name/path",
+        "https://host/@keyvault/Name/0123ab?x",
+        "x @keyvault/Name/0123ab",
+        "@Microsoft.KeyVault",
         "@Microsoft.KeyVault()",
         "@Microsoft.KeyVault(SecretName=x)",
         "@Microsoft.KeyVault(SecretUri=https://v/keys/x)",
         "@Microsoft.KeyVault(SecretUri=nonsense",
+        "key @Microsoft.KeyVault(SecretUri=nonsense) of x",
+        " @Microsoft.KeyVault(VaultName=v;SecretName=Db)",
     ],
 )
 def test_a_broken_reference_is_not_passed_on_as_a_value(text: str) -> None:
-    with pytest.raises(SecretError, match="Not a reference to a secret"):
-        parse(text)
+    with pytest.raises(SecretError, match=r"Not a reference (to a secret|alone)|Not clear where a reference ends"):
+        split(text)
+    with pytest.raises(SecretError):
+        resolve({"x": text}, lambda: Counting(Name="x", a="x", A="x"))
+
+
+def test_a_lookup_takes_no_longer_text() -> None:
+    with pytest.raises(SecretError, match="Not a reference"):
+        parse("see @keyvault/Name")
+
+
+def test_what_is_told_of_a_broken_reference_is_not_the_password_beside_it() -> None:
+    with pytest.raises(SecretError, match=r"'@KeyVault/Name@db/app'") as caught:
+        split("postgres://app:hunter2, @KeyVault/Name@db/app&password=hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.text("@keyvault/Name:. -{", max_size=30))
+def test_no_text_that_looks_like_a_reference_arrives_as_it_is(text: str) -> None:
+    try:
+        resolved = "".join(p if isinstance(p, str) else "*" for p in split(text))
+    except SecretError:
+        return
+    assert "@keyvault/" not in resolved
 
 
 def test_a_structure_is_resolved_in_one_batch() -> None:
     source = Counting(Key="one", Db="two")
     structure = [
         {"name": "app", "environment": {"KEY": "@keyvault/Key", "AGAIN": "@keyvault/Key", "N": 5, "NONE": None}},
-        {"processes": [{"environment": {"DB": "@keyvault/Db"}}]},
+        {"processes": [{"environment": {"DB": "a:@keyvault/Db@b"}}]},
     ]
     assert resolve(structure, lambda: source) == [
         {"name": "app", "environment": {"KEY": "one", "AGAIN": "one", "N": 5, "NONE": None}},
-        {"processes": [{"environment": {"DB": "two"}}]},
+        {"processes": [{"environment": {"DB": "a:two@b"}}]},
     ]
     assert source.batches == [["Key", "Db"]]
     assert structure[0]["environment"]["KEY"] == "@keyvault/Key"
@@ -335,6 +407,27 @@ def test_a_structure_is_resolved_in_one_batch() -> None:
 def test_unknown_references_are_reported_together() -> None:
     with pytest.raises(SecretError, match=r"(?s)^2 secrets .*- X: teach me X\.\n- Y/1: teach me Y\.$"):
         resolve({"x": "@keyvault/X", "y": ["@keyvault/Y/1"], "z": "@keyvault/Z"}, lambda: Counting(Z="z"))
+
+
+def test_what_cannot_be_resolved_is_told_with_its_place() -> None:
+    source = Counting(Z="canary")
+    found = unresolved(
+        {
+            "a": {"x": "@keyvault/X", "y": ["@keyvault/Z", "@keyvault/Y-@keyvault/X"]},
+            "b": "@keyvault/",
+            "c": "@keyvault/" + "n" * 128,
+        },
+        lambda: source,
+    )
+    assert {place: text.split("; ")[0].split(". ")[0] for place, text in found.items()} == {
+        ".b": "cannot be resolved",
+        ".a.x": "refers to the secret X, which is not known to the provider counting",
+        ".a.y[1]": "refers to the secrets Y-, X, which are not known to the provider counting",
+        ".c": f"refers to {'n' * 128!r}, which is not the name of a secret",
+    }
+    assert found[".a.y[1]"].endswith("expected what it has. Teach me Y-. Teach me X.")
+    assert source.batches == [["X", "Z", "Y-"]]
+    assert "canary" not in str(found)
 
 
 PLAIN = st.recursive(
@@ -349,6 +442,7 @@ def test_a_structure_without_references_needs_no_provider(structure: t.Any) -> N
         raise AssertionError("asked for a provider")
 
     assert resolve(structure, none) == structure
+    assert unresolved(structure, none) == {}
 
 
 # options
