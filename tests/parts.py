@@ -78,7 +78,10 @@ PARTS = (
         "up",
         "make up, every fault on that VM, over SSH, a user's repository, make down",
         18,
-        (_flows("no_change", "edge", "bad_days", "runbooks", "over_ssh"), _flows("deployment_repository")),
+        (
+            _flows("no_change", "edge", "bad_days", "runbooks", "verbs_fail_closed", "over_ssh"),
+            _flows("deployment_repository"),
+        ),
         "up",
         core=True,
     ),

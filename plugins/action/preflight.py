@@ -17,7 +17,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_sources as sources
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
-from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path
+from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path, missing_files
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 
 WIRING = "topology"
@@ -136,12 +136,12 @@ def _once(judged: t.Sequence[t.Sequence[options_.Problem]], defaults: t.Mapping[
 def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any]) -> list[options_.Problem]:
     ports = platform.ports(roles, values)
     declared = platform.applications(values) if platform.APPLICATION_ROLES & set(roles) else []
-    artifacts = {str(a["artifact"]) for a in declared if a.get("artifact")}
     problems = [
         *platform.check_clashes(ports),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
-        *platform.check_applications(declared, {a for a in artifacts if not os.path.exists(controller_path(a))}),
+        *platform.check_applications(declared),
+        *platform.check_artifacts(declared, missing_files(declared)),
         *platform.check_namespaces(
             "topology_namespaces",
             values.get("topology_namespaces"),

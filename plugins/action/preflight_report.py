@@ -46,12 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for line in warnings:
             display.warning(line)
         if errors:
-            count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-            # Only the message: a failed result is printed whole, and this is what a person needs to read.
-            message = "\n".join(
-                (f"{count}; nothing was changed.", *("- " + line.replace("\n", "\n  ") for line in errors))
-            )
-            return {**result, "changed": False, "failed": True, "msg": message}
+            return {**result, "changed": False, "failed": True, "msg": platform.refusal(errors)}
         if rows:
             display.display(platform.table(rows))
         return {**result, "changed": False, "cautions": warnings, "summary": rows}

@@ -187,7 +187,7 @@ class Lock:
         idle = now - found.touched
         return (
             f"{held}; its last step ({found.step}) was {age(idle)} ago. Wait for that run to end. If it is gone, run this "
-            f"again in {age(max(1.0, STALE_SECONDS - idle))}, or now with -e app_release_take_over=true."
+            f"again in {age(max(1.0, STALE_SECONDS - idle))}, or now with -e deploy_take_over=true."
         )
 
     def _write(self, step: str, pid: int, since: float) -> None:

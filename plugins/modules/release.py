@@ -244,6 +244,7 @@ warnings:
   elements: str
 """
 
+import contextlib
 import datetime
 import getpass
 import json
@@ -458,6 +459,8 @@ class Work:
         self.kinds: dict[str, Dependencies] = {installer.kind: installer for installer in installers}
         self.locks: list[Lock] = []
         self.steps: list[Step] = []
+        # What is live in the end, where nothing was compared.
+        self.live: dict[str, str] = {}
         # The application that is worked on, for messages.
         self.name, self.root = "", Path("/")
 
@@ -547,9 +550,11 @@ class Work:
         for wanted in self.module.params["applications"]:
             self._on(wanted)
             store = Store(wanted["root"])
+            with contextlib.suppress(ReleaseError):  # which has been told, and must not keep the lock
+                self.live[wanted["name"]] = store.read().live
             lock = store.lock(self.run)
             holder = lock.read()
-            if holder is None or holder.run != self.run.id:
+            if self.module.check_mode or holder is None or holder.run != self.run.id:
                 continue
             lock.free()
             since = datetime.datetime.fromtimestamp(int(holder.since), datetime.timezone.utc).isoformat()
@@ -557,7 +562,7 @@ class Work:
                 store.append(
                     action="done",
                     application=wanted["name"],
-                    release=store.read().live,
+                    release=self.live.get(wanted["name"], ""),
                     by=self.run.by,
                     result=self.reason or "ok",
                     seconds=round(time.time() - holder.since),
@@ -591,8 +596,7 @@ def main() -> None:
         give_way()
     try:
         if module.params["state"] == "settled":
-            if not module.check_mode:
-                work.settle()
+            work.settle()
         else:
             work.do()
     except ReleaseError as error:
@@ -609,7 +613,8 @@ def main() -> None:
     for lock in work.locks:
         for warning in lock.warnings:
             module.warn(warning)
-    module.exit_json(needed=needed, **result(work.steps, module.params["reason"]))
+    found = result(work.steps, module.params["reason"])
+    module.exit_json(**{**found, "needed": needed, "live": {**work.live, **found["live"]}})
 
 
 def result(steps: list[Step], reason: str) -> dict[str, t.Any]:

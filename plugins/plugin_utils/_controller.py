@@ -9,6 +9,7 @@ Private to this collection.
 from __future__ import annotations
 
 import os
+import typing as t
 
 
 def controller_path(path: str) -> str:
@@ -16,3 +17,9 @@ def controller_path(path: str) -> str:
     for users lies inside of the installed collection.
     """
     return os.path.abspath(os.path.expanduser(path))
+
+
+def missing_files(declared: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
+    """Artifacts of applications that are not there: as declared → the absolute path that was looked for."""
+    paths = {str(a["artifact"]): controller_path(str(a["artifact"])) for a in declared if a.get("artifact")}
+    return {artifact: path for artifact, path in paths.items() if not os.path.isfile(path)}

@@ -455,11 +455,8 @@ def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:
 # Applications and namespaces
 
 
-def check_applications(declared: Sequence[Mapping[str, t.Any]], missing: t.Collection[str] = ()) -> list[Problem]:
-    """Applications that would overwrite each other, or whose artifact is not there.
-
-    :param missing: artifacts, as declared, that do not exist on the controller.
-    """
+def check_applications(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Applications that would overwrite each other, or that cannot work as they are declared."""
     problems = []
     for field in ("name", "root", "port"):
         seen: dict[str, int] = {}
@@ -482,18 +479,33 @@ def check_applications(declared: Sequence[Mapping[str, t.Any]], missing: t.Colle
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:
             problems.append(Problem(f"topology_applications[{index}]", str(error)))
-        artifact = application.get("artifact")
-        if artifact and artifact in missing:
-            problems.append(
-                wrong(
-                    f"topology_applications[{index}].artifact",
-                    f"{describe(artifact)}, which does not exist on the controller",
-                    "a file made by the build of the application",
-                    "Build it, or correct the path; a relative one begins where ansible-playbook is run.",
-                    # site.yml prepares hosts without it; deploy.yml needs it and checks it again.
-                    "warning",
-                )
-            )
+    return problems
+
+
+def check_artifacts(
+    declared: Sequence[Mapping[str, t.Any]],
+    missing: Mapping[str, str],
+    deployed: t.Collection[str] | None = None,
+) -> list[Problem]:
+    """Applications whose artifact is not there.
+
+    :param missing: artifact as declared → the absolute path at which there is no file.
+    :param deployed: names of those that are about to be deployed, and need one. Without it, hosts are prepared, which is
+        possible before there is a build.
+    """
+    problems = []
+    for index, application in enumerate(declared):
+        name, artifact = str(application.get("name")), application.get("artifact")
+        about, expected = f"topology_applications[{index}].artifact", f"a file made by the build of {name}"
+        if deployed is not None and name not in deployed:
+            continue
+        if artifact and str(artifact) in missing:
+            found = f"{describe(artifact)}, and there is no file {missing[str(artifact)]} on the controller"
+            step = "Build it, or correct the path; a relative one begins where ansible-playbook is run."
+            problems.append(wrong(about, found, expected, step, "warning" if deployed is None else "error"))
+        elif deployed is not None and not artifact:
+            step = "Set it, or name another application with -e deploy_application=NAME."
+            problems.append(wrong(about, "not set", expected, step))
     return problems
 
 
@@ -692,12 +704,18 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def report(problems: t.Iterable[tuple[str, Problem]], level: str) -> list[str]:
-    """``host: sentence`` for each problem of that level, hosts with the same one together."""
+    """``host: sentence`` for each problem of that level, hosts with the same one together. An empty host is left out."""
     hosts: dict[str, list[str]] = {}
     for host, problem in problems:
         if problem.level == level and host not in hosts.setdefault(problem.text, []):
             hosts[problem.text].append(host)
-    return [f"{_hosts(names)}: {text}" for text, names in hosts.items() if names]
+    return [f"{_hosts(names)}: {text}" if any(names) else text for text, names in hosts.items() if names]
+
+
+def refusal(errors: Sequence[str]) -> str:
+    """One message of all problems. A failed result is printed whole, and this is what a person needs to read."""
+    count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
+    return "\n".join((f"{count}; nothing was changed.", *("- " + line.replace("\n", "\n  ") for line in errors)))
 
 
 def _hosts(names: Sequence[str]) -> str:

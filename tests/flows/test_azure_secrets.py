@@ -175,7 +175,7 @@ def test_a_password_is_renewed_in_the_vault(vault: Vault, outputs: dict[str, str
     name = "temporal-database-password"
     old = vault.values[name]
     vault.ask("reset", {})
-    run = play("rotate", inventory, extra={"renew": name})
+    run = play("rotate", inventory, extra={"rotate_renew": name})
     assert run.rc == 0, run.failure
     new = vault.values[name]
     assert new != old

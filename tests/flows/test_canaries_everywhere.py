@@ -167,9 +167,9 @@ def evidence(
         operator.run("second deployment", "deploy", **application(artifact=second))
         operator.run("refused deployment", "deploy", fails=True, **application(artifact=broken))
         operator.run("rollback", "rollback", **application())
-        operator.run("check of a rotation", "rotate", "--check", renew="all")
-        operator.run("rotation, cut off", "rotate", renew="all", cut="Write the password of the superuser")
-        operator.run("rotation", "rotate", renew="all")
+        operator.run("check of a rotation", "rotate", "--check", rotate_renew="all")
+        operator.run("rotation, cut off", "rotate", rotate_renew="all", cut="Write the password of the superuser")
+        operator.run("rotation", "rotate", rotate_renew="all")
         password = found.secrets / "postgres-superuser-password"
         right = password.read_text()
         password.write_text("canary-of-a-wrong-password-4711\n")

@@ -73,7 +73,7 @@ def test_a_good_release_takes_over_and_rollbacks_walk_back(
             deploy = deploy_with(inventory, artifact=str(variant(tmp_path / f"{name}.tar.gz", name)), extra=QUICK)
             assert deploy.rc == 0, deploy.failure
         third = host.live
-        back = play("rollback", inventory, extra={**QUICK, "reason": "orders of tenant 7 fail"})
+        back = play("rollback", inventory, extra={**QUICK, "rollback_reason": "orders of tenant 7 fail"})
         assert back.rc == 0, back.failure
         second = host.live
         again = play("rollback", inventory, extra=QUICK)
@@ -88,11 +88,13 @@ def test_a_good_release_takes_over_and_rollbacks_walk_back(
     assert any(e["action"] == "back" and e["reason"] == "orders of tenant 7 fail" and e["by"] for e in entries)
     assert entries[-1]["action"] == "done"
 
-    unknown = play("rollback", inventory, extra={**QUICK, "release": "20200101000000-00000000"})
+    unknown = play("rollback", inventory, extra={**QUICK, "rollback_release": "20200101000000-00000000"})
     assert unknown.rc != 0
     assert second in unknown.failure
     assert f"{first} (live)" in unknown.failure
-    named = play("rollback", inventory, extra={**QUICK, "release": third, "application": "order-processing"})
+    named = play(
+        "rollback", inventory, extra={**QUICK, "rollback_release": third, "rollback_application": "order-processing"}
+    )
     assert named.rc == 0, named.failure
     assert host.live == third
     assert deploy_with(inventory, extra=QUICK).rc == 0
@@ -109,7 +111,12 @@ def test_a_broken_release_is_refused_before_anything_moves(
         deploy = deploy_with(inventory, artifact=str(variant(tmp_path / "broken.tar.gz", edits=edits)), extra=QUICK)
     assert deploy.rc != 0
     assert re.search(said, deploy.failure), deploy.failure
-    assert "what was live still is" in deploy.failure
+    assert (
+        f"Nothing was switched; the reason is told above. order-processing: release {before} is live." in deploy.failure
+    )
+    # What went wrong is told by the task that failed, and by no other.
+    told = [task.name for task in deploy.having("failed") if re.search(said, task.message)]
+    assert len(told) == 1, told
     assert load.report.lost == 0, load.report
     assert host.live == before
     settled(host, orders)

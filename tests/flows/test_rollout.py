@@ -172,7 +172,7 @@ def test_a_growing_share_of_new_workflows_goes_to_the_new_build_and_open_ones_st
 
 def test_a_rollback_sends_all_new_workflows_back_at_once(inventory: Path, approvals: Approvals) -> None:
     left = approvals.live("approvals")
-    back = play("rollback", inventory, extra={**declared(PACKAGES["approvals"]), "application": "approvals"})
+    back = play("rollback", inventory, extra={**declared(PACKAGES["approvals"]), "rollback_application": "approvals"})
     assert back.rc == 0, back.failure
     row = rollout_of(back)
     assert (row["outcome"], row["previous"], row["steps"]) == ("current", left, [])

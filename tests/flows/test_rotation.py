@@ -26,7 +26,7 @@ from vm import Vm
 ORDERS = 100
 DATABASE, SUPERUSER = "temporal-database-password", "postgres-superuser-password"
 USERS = {DATABASE: "temporal", SUPERUSER: "postgres"}
-ALL = {"renew": "all"}
+ALL = {"rotate_renew": "all"}
 HELD = "/opt/order-processing/temporal/secrets"
 # The password comes from the standard input; over TCP, as everybody but PostgreSQL's own socket does.
 LOGIN = "PGPASSWORD=$(cat) psql -w -h 127.0.0.1 -U {user} -d postgres -Atc 'select current_user' 2>&1"
@@ -170,7 +170,7 @@ def test_a_value_that_somebody_else_put_there_is_taken(
 
 def test_a_renewal_that_nobody_here_can_make_is_refused(inventory: Path, passwords: Passwords) -> None:
     before = passwords.now()
-    refused = play("rotate", inventory, extra={"renew": "temporal-databse-password"})
+    refused = play("rotate", inventory, extra={"rotate_renew": "temporal-databse-password"})
     assert refused.rc != 0
     assert DATABASE in refused.failure
     assert passwords.now() == before
@@ -214,14 +214,14 @@ def test_a_server_that_restarts_half_way_comes_back_by_itself(
     # The first of these is when PostgreSQL is only looked at.
     _look, alter = [index for index, name in enumerate(steps) if "Set the passwords of the users" in name]
     take = next(index for index, name in enumerate(steps) if "the password that the server reads" in name)
-    interrupt("rotate", inventory, take if changed else alter, 0, extra={"renew": DATABASE})
+    interrupt("rotate", inventory, take if changed else alter, 0, extra={"rotate_renew": DATABASE})
     assert passwords.leftovers(), "it was not cut off half way"
     new = passwords.now()[DATABASE]
     assert passwords.answer(DATABASE, new if changed else former[DATABASE]) == "temporal"
     vm.run("docker", "restart", "temporal-server")
     eventually("the server is healthy", lambda: vm.containers()["temporal-server"].health == "healthy", 120)
     works(orders, "restarted")
-    rotate(inventory, renew=DATABASE)
+    rotate(inventory, rotate_renew=DATABASE)
     assert passwords.now()[DATABASE] == new
     passwords.check(former)
 

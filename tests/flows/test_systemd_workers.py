@@ -192,7 +192,7 @@ def test_python_and_go_applications_deploy_roll_back_and_survive_a_reboot(
 
     vm.ask(f"over-rollback-{mark}")
     for application in UNITS:
-        back = play("rollback", inventory, extra={**declared(second_artifacts), "application": application})
+        back = play("rollback", inventory, extra={**declared(second_artifacts), "rollback_application": application})
         assert back.rc == 0, back.failure
     assert vm.settled() == first
     vm.decide(f"over-rollback-{mark}")

@@ -32,6 +32,7 @@ from catalogue import COMPLETE, GUARDS, Guard
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
     "plugins",
+    "playbooks",
     "roles",
     "meta",
     "tests/unit",

@@ -69,8 +69,8 @@ def test_a_deployment_names_file_digest_commit_and_reason(repository: Path) -> N
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("-i inventories/staging deploy.yml --extra-vars @")
     assert variables(done.stdout) == {
-        "application": "order-processing",
-        "reason": f"unsafe:{reason}",
+        "deploy_application": "order-processing",
+        "deploy_reason": f"unsafe:{reason}",
         "builds": {
             "order-processing": {
                 "artifact": f"unsafe:{repository / file}",
@@ -87,9 +87,9 @@ def test_a_rollback_names_release_and_reason(repository: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("-i inventories/production rollback.yml --extra-vars @")
     assert variables(done.stdout) == {
-        "application": "order-processing",
-        "release": "20260101000000-0a1b2c3d",
-        "reason": "unsafe:bad day",
+        "rollback_application": "order-processing",
+        "rollback_release": "20260101000000-0a1b2c3d",
+        "rollback_reason": "unsafe:bad day",
     }
 
 

@@ -71,9 +71,7 @@ def test_a_lock_between_two_calls_says_how_long_to_wait(path: Path) -> None:
     lock.take("present")
     lock.rest("present")
     change(path, touched=time.time() - STALE_SECONDS + 300)
-    with pytest.raises(
-        HeldError, match=r"10 min ago.*run this again in 5 min, or now with -e app_release_take_over=true"
-    ):
+    with pytest.raises(HeldError, match=r"10 min ago.*run this again in 5 min, or now with -e deploy_take_over=true"):
         Lock(path, BEN).take("present")
     assert json.loads(path.read_text())["by"] == "anna@build"
 

@@ -330,10 +330,18 @@ def test_applications_that_would_overwrite_each_other_are_found() -> None:
     assert [p.about for p in platform.check_applications([one, {"name": "a"}])] == ["topology_applications[1].name"]
 
 
-def test_an_artifact_that_is_not_there_is_worth_knowing() -> None:
-    (problem,) = platform.check_applications([{"name": "a", "artifact": "/a.tar.gz"}], {"/a.tar.gz"})
-    assert problem.level == "warning"
-    assert "'/a.tar.gz', which does not exist on the controller" in problem.text
+def test_an_artifact_that_is_not_there_is_worth_knowing_and_stops_a_deployment() -> None:
+    declared, missing = [{"name": "a", "artifact": "a.tar.gz"}, {"name": "b"}], {"a.tar.gz": "/home/me/a.tar.gz"}
+    (warned,) = platform.check_artifacts(declared, missing)
+    assert (warned.about, warned.level) == ("topology_applications[0].artifact", "warning")
+    assert "'a.tar.gz', and there is no file /home/me/a.tar.gz on the controller" in warned.text
+    missed, unset = platform.check_artifacts(declared, missing, ["a", "b"])
+    assert (missed.level, missed.text) == ("error", warned.text)
+    assert unset.level == "error"
+    assert unset.text.startswith(
+        "topology_applications[1].artifact is not set; expected a file made by the build of b."
+    )
+    assert platform.check_artifacts(declared, {}, ["a"]) == []
 
 
 def test_namespaces_that_cannot_be_are_found() -> None:

@@ -1,0 +1,233 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks what a playbook is asked for, before anything else of it runs: options, groups, hosts, applications."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from ansible import context
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.splitter import parse_kv
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
+from ansible_collections.durable.temporal.plugins.plugin_utils import _variable_files as files
+from ansible_collections.durable.temporal.plugins.plugin_utils import _verb as verbs
+from ansible_collections.durable.temporal.plugins.plugin_utils._controller import missing_files
+from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS, check_groups
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
+
+ROLE = "verb"
+WIRING = "topology"
+DEPLOYS = "app_release"
+APPLICATIONS = "topology_applications"
+SERIAL = "app_release_serial"
+# What Ansible itself puts beside the variables of a host, and what is large.
+_MAGIC = ("hostvars", "groups", "vars", "environment")
+
+Found = list[tuple[str, Problem]]
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Documented in ``plugins/modules/verb.py``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        _validation, given = self.validate_argument_spec(
+            argument_spec={"name": {"type": "str", "choices": list(verbs.VERBS), "required": True}}
+        )
+        verb = given["name"]
+        variables: dict[str, t.Any] = task_vars or {}
+        self._specs = roles_.read_specs()
+        self._defaults = roles_.read_variables(self._loader, (WIRING, DEPLOYS))
+        self._hosts = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
+        spec = self._specs[ROLE][verb]
+        values, problems = self._options(verb, spec, variables)
+        problems += [("", problem) for problem in self._inventory(verb, variables)]
+        if verbs.VERBS[verb].applications:
+            problems += self._applications(verb, values.get(f"{verb}_application") or "", variables)
+        if renew := values.get("rotate_renew"):
+            problems += self._secrets(renew, variables)
+
+        errors, warnings = platform.report(problems, "error"), platform.report(problems, "warning")
+        for line in warnings:
+            Display().warning(line)
+        if errors:
+            return {**result, "changed": False, "failed": True, "msg": platform.refusal(errors)}
+        checked = ArgumentSpecValidator(spec).validate(values).validated_parameters
+        options = {name.removeprefix(f"{verb}_"): value for name, value in checked.items()}
+        return {**result, "changed": False, "options": options, "cautions": warnings}
+
+    # What was written on the command line
+
+    def _options(self, verb: str, spec: options_.Spec, variables: dict[str, t.Any]) -> tuple[dict[str, t.Any], Found]:
+        """The values of the options that were given, and what is wrong with them or with other variables of ``-e``."""
+        extra = load_extra_vars(self._loader)
+        texts = [str(text) for text in context.CLIARGS.get("extra_vars") or ()]
+        inline = {name for text in texts if not text.startswith("@") for name in _names(self._loader, text)}
+        # A playbook that imports one of ours may give options as variables of the import.
+        of_playbook = {name: variables[name] for name in spec if name in variables and not self._in_inventory(name)}
+        values, failures = roles_.render(self._templar, [name for name in spec if name in of_playbook])
+        known = verbs.Known(self._specs[ROLE], self._known(), self._ignored(variables))
+        others = {name: name not in inline for name in extra}
+        set_in = {name: self._place(name) for name in spec if self._in_inventory(name) and name not in extra}
+        problems = [
+            *verbs.cut_texts(texts),
+            *verbs.check_names(verb, others, known, _read(others, self._hosts.values())),
+            *options_.check_rendering(failures),
+            *verbs.check_values(verb, spec, values),
+            *verbs.check_inventory(spec, set_in),
+        ]
+        for name in (name for name in values if name.endswith("_release")):
+            problems += verbs.check_release(name, values[name])
+        return values, [("", problem) for problem in problems]
+
+    def _known(self) -> set[str]:
+        """The names of all options of roles, and of what the wiring derives from them."""
+        roles = [role for role in self._specs if role != ROLE]
+        options = {name for role in roles for entry in self._specs[role].values() for name in entry}
+        return options | set(self._defaults) | set(secrets.SPEC)
+
+    def _ignored(self, variables: Mapping[str, t.Any]) -> list[str]:
+        host = next(iter(self._hosts), "")
+        values, _failures = self._render(host, ["preflight_ignored_variables"], variables) if host else ({}, {})
+        found = values.get("preflight_ignored_variables")
+        return [str(pattern) for pattern in found] if isinstance(found, list) else []
+
+    # The inventory
+
+    def _in_inventory(self, name: str) -> bool:
+        """Whether a variable is set for a host, by the inventory or with ``-e``; not by a play or a default."""
+        return name not in load_extra_vars(self._loader) and any(name in host for host in self._hosts.values())
+
+    def _place(self, name: str) -> str:
+        base = Path(os.getcwd())
+        return next((p for host in self._hosts.values() if (p := roles_.places(host, base).get(name))), "")
+
+    def _set(self, name: str) -> bool:
+        return any(name in host for host in self._hosts.values())
+
+    def _inventory(self, verb: str, variables: dict[str, t.Any]) -> list[Problem]:
+        declared = max((len(self._declared(host, variables)) for host in self._hosts), default=0)
+        places = files.directories(variables.get("ansible_inventory_sources"), str(variables.get("playbook_dir") or ""))
+        groups = {name: list(members) for name, members in variables["groups"].items()}
+        problems = check_groups(
+            groups, declared, self._set("topology_temporal_address"), self._set("topology_database_host")
+        )
+        if any(groups.get(name) for name in OURS):
+            told = {problem.about for problem in problems}
+            hosts = verbs.check_hosts(verb, groups, variables["ansible_play_hosts_all"])
+            problems += [problem for problem in hosts if problem.about not in told]
+        return problems + files.check_files(self._loader, places, set(groups), self._known())
+
+    def _declared(self, host: str, variables: dict[str, t.Any]) -> list[t.Any]:
+        """The applications of a host, as far as they can be counted: their secrets need not be at hand for that."""
+        written = self._hosts[host].get(APPLICATIONS) or []
+        if isinstance(written, str):
+            written = self._render(host, [APPLICATIONS], variables)[0].get(APPLICATIONS, [written])
+        return written if isinstance(written, list) else [written]
+
+    def _render(
+        self, host: str, names: Iterable[str], variables: Mapping[str, t.Any]
+    ) -> tuple[dict[str, t.Any], dict[str, str]]:
+        """The values of options on a host, with the defaults of their roles, and the causes of those without one."""
+        available = {**self._defaults, **self._hosts[host], "hostvars": variables["hostvars"]}
+        return roles_.render(self._templar.copy_with_new_env(available_variables=available), names)
+
+    # What they are to be done with
+
+    def _applications(self, verb: str, name: str, variables: dict[str, t.Any]) -> Found:
+        targeted = variables["ansible_play_hosts_all"]
+        hosts = [host for host in variables["groups"].get("app") or () if host in targeted]
+        if not hosts:
+            return []
+        problems: Found = []
+        declared: dict[str, list[str]] = {}
+        for host in hosts:
+            found, wanted = self._declarations(host, variables)
+            problems += [(host, problem) for problem in found]
+            declared[host] = [str(application.get("name")) for application in wanted]
+            if verb == "deploy":
+                chosen = [name] if name else declared[host]
+                needed = platform.check_artifacts(wanted, missing_files(wanted), chosen)
+                where = roles_.places(self._hosts[host], Path(os.getcwd()))
+                problems += [(host, options_.locate(problem, where)) for problem in needed]
+        if not any(problem.level == "error" for _host, problem in problems):
+            problems += [("", problem) for problem in verbs.check_application(verb, name, declared)]
+        serials = {
+            host: self._render(host, [SERIAL], variables)[0].get(SERIAL)
+            for host in variables["groups"].get("app") or ()
+        }
+        return problems + [("", problem) for problem in verbs.check_serial(serials)]
+
+    def _declarations(self, host: str, variables: dict[str, t.Any]) -> tuple[list[Problem], list[dict[str, t.Any]]]:
+        """What is wrong with the applications of a host and the other options of their deployment; the applications."""
+        spec = dict(self._specs[DEPLOYS]["main"])
+        # Named as people write it, unless somebody has set the option of the role itself.
+        own = f"{DEPLOYS}_applications"
+        name = own if own in self._hosts[host] else APPLICATIONS
+        spec[name] = spec.pop(own)
+        options = [option for option in spec if option not in verbs.FILLED_IN]
+        values, failures = self._render(host, options, variables)
+        problems = options_.check_rendering(failures)
+        problems += options_.check_options({k: v for k, v in spec.items() if k in values}, values)
+        applications = values.get(name)
+        wanted = [a for a in applications if isinstance(a, dict)] if isinstance(applications, list) else []
+        if not problems:
+            problems = platform.check_applications(wanted)
+        where = roles_.places(self._hosts[host], Path(os.getcwd()))
+        return [options_.locate(problem, where) for problem in problems], wanted
+
+    def _secrets(self, renew: t.Any, variables: dict[str, t.Any]) -> Found:
+        names = ArgumentSpecValidator(self._specs[ROLE]["rotate"]).validate({"rotate_renew": renew})
+        wanted = names.validated_parameters["rotate_renew"]
+        host = next(iter(variables["groups"].get("temporal") or ()), "")
+        if not host or names.error_messages:
+            return []
+        known = self._render(host, ["topology_secret_names"], variables)[0].get("topology_secret_names") or []
+        return [("", problem) for problem in verbs.check_secrets("rotate_renew", wanted, [str(name) for name in known])]
+
+
+def _names(loader: t.Any, text: str) -> list[str]:
+    """The variables that one ``-e`` sets."""
+    try:
+        found = loader.load(text) if text[:1] in ("{", "[") else parse_kv(text)
+    except AnsibleError:
+        return []
+    return [str(name) for name in found] if isinstance(found, dict) else []
+
+
+def _read(names: Iterable[str], hosts: Iterable[Mapping[str, t.Any]]) -> set[str]:
+    """Those of the names that a variable of a host reads."""
+    wanted = {name: re.compile(rf"\b{re.escape(name)}\b") for name in names if name.isidentifier()}
+    if not wanted:
+        return set()
+    texts = {text for host in hosts for text in _templates({k: v for k, v in host.items() if k not in _MAGIC})}
+    return {name for name, pattern in wanted.items() if any(pattern.search(text) for text in texts)}
+
+
+def _templates(value: t.Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if "{{" in value or "{%" in value:
+            yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _templates(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _templates(inner)

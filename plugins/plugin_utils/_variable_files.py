@@ -1,0 +1,128 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the files of ``group_vars`` and ``host_vars`` once more, for what Ansible decides in silence.
+
+Private to this collection. Ansible reads all files of a group's directory, and of a variable in two of them the last one
+wins; of ``all.yml`` beside a directory ``all`` nothing is read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import typing as t
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS, meant_group
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
+
+
+def directories(sources: t.Any, playbook: str = "") -> list[Path]:
+    """Where ``group_vars`` and ``host_vars`` may lie.
+
+    :param sources: the inventory as given on the command line: paths of files and directories, or lists of hosts.
+    :param playbook: directory of the playbook.
+    """
+    found = [Path(str(s)) for s in (sources if isinstance(sources, list | tuple) else [sources]) if s]
+    places = [place if place.is_dir() else place.parent for place in found if place.exists()]
+    places += [Path(playbook)] if playbook else []
+    return list({os.path.realpath(place): place for place in places}.values())
+
+
+def check_files(
+    loader: DataLoader, places: Iterable[Path], groups: Collection[str], ours: Collection[str]
+) -> list[Problem]:
+    """Variables of ours that are set twice in the files of one group or host, or in a file that is not read.
+
+    :param places: from :func:`directories`.
+    :param groups: names of the groups of the inventory.
+    :param ours: names of our variables.
+    """
+    problems: list[Problem] = []
+    for place in places:
+        for kind in ("group_vars", "host_vars"):
+            for name in _names(place / kind):
+                read = [Path(file) for file in loader.find_vars_files(str(place / kind), name)]
+                problems += _twice(loader, place, read, ours)
+                problems += _unread(loader, place, place / kind / name, read, ours)
+                if kind == "group_vars" and name not in groups:
+                    problems += _misnamed(loader, place, name, read, ours)
+    return problems
+
+
+def _names(directory: Path) -> list[str]:
+    """Names of the groups or hosts that have files there."""
+    if not directory.is_dir():
+        return []
+    entries = [entry for entry in directory.iterdir() if not entry.name.startswith(".")]
+    return sorted({entry.name if entry.is_dir() else _stem(entry.name) for entry in entries})
+
+
+def _stem(name: str) -> str:
+    return next((name.removesuffix(e) for e in constants.YAML_FILENAME_EXTENSIONS if name.endswith(e)), name)
+
+
+def _variables(loader: DataLoader, file: Path, ours: Collection[str]) -> Iterator[str]:
+    """The variables of ours in a file. One that cannot be read is Ansible's business: it stops the run."""
+    try:
+        content = loader.load_from_file(str(file))
+    except AnsibleError:
+        return
+    if isinstance(content, dict):
+        yield from (name for name in content if name in ours)
+
+
+def _place(base: Path, file: Path, name: str) -> str:
+    """``group_vars/all/main.yml:3``, below the directory of the inventory."""
+    shown = str(file.relative_to(base)) if file.is_relative_to(base) else str(file)
+    try:
+        # No public interface says where something was written. Without this one, messages are just shorter.
+        tag = importlib.import_module("ansible._internal._datatag._tags").Origin.get_tag(name)
+    except (ImportError, AttributeError):
+        return shown
+    return f"{shown}:{tag.line_num}" if tag is not None and tag.line_num else shown
+
+
+def _twice(loader: DataLoader, base: Path, files: Iterable[Path], ours: Collection[str]) -> Iterator[Problem]:
+    found: dict[str, list[str]] = {}
+    for file in files:
+        for name in _variables(loader, file, ours):
+            found.setdefault(str(name), []).append(_place(base, file, name))
+    for name, places in found.items():
+        if len(places) > 1:
+            text = (
+                f"{name} is set in {' and in '.join(places)}, and the last one wins; expected it once. "
+                "Remove all but one."
+            )
+            yield Problem(name, text)
+
+
+def _unread(
+    loader: DataLoader, base: Path, stem: Path, read: Collection[Path], ours: Collection[str]
+) -> Iterator[Problem]:
+    for extension in constants.YAML_FILENAME_EXTENSIONS:
+        file = Path(f"{stem}{extension}")
+        if not file.is_file() or file in read or not (names := list(_variables(loader, file, ours))):
+            continue
+        shown, beside = file.relative_to(base), stem.relative_to(base)
+        what = f"the directory {beside}" if stem.is_dir() else f"another file {beside}.*"
+        text = f"{', '.join(names)} in {shown} is not read, because {what} is there. Move it into that."
+        yield Problem(str(names[0]), text)
+
+
+def _misnamed(
+    loader: DataLoader, base: Path, name: str, files: Iterable[Path], ours: Collection[str]
+) -> Iterator[Problem]:
+    meant, _misspelt = meant_group(name)
+    names = [variable for file in files for variable in _variables(loader, file, ours)]
+    if meant and name not in OURS and names:
+        text = (
+            f"{', '.join(names)} in {Path('group_vars') / name} is not read: no group has that name. "
+            f"Did you mean {meant}?"
+        )
+        yield Problem(str(names[0]), text)

@@ -1,0 +1,260 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges what a playbook is asked for on the command line, before anything else runs.
+
+Private to this collection. Pure: plain data in, problems out. The options of each playbook are specified in the role
+``verb``; the action plugin ``verb`` collects what is given.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import typing as t
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible.errors import AnsibleError
+from ansible.parsing.splitter import parse_kv
+from ansible_collections.durable.temporal.plugins.module_utils._release import ID
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import (
+    Problem,
+    Spec,
+    check_options,
+    describe,
+    meant,
+    wrong,
+)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a playbook works on.
+
+    ``groups`` are those that must have a host left after ``--limit``; with ``whole``, ``--limit`` must leave out none of
+    their hosts. With ``applications`` it works on what ``topology_applications`` declares.
+    """
+
+    groups: tuple[str, ...] = ()
+    whole: bool = False
+    applications: bool = False
+
+
+# Every playbook that begins with the check, by name. One that is not here has no options.
+VERBS: dict[str, Verb] = {
+    "site": Verb(),
+    "deploy": Verb(groups=("app",), applications=True),
+    "rollback": Verb(groups=("app",), applications=True),
+    "rotate": Verb(groups=("postgres", "temporal"), whole=True),
+    "status": Verb(),
+}
+# Options of the role app_release that a playbook fills in → the option of the playbook.
+FILLED_IN = {
+    "app_release_only": "application",
+    "app_release_reason": "reason",
+    "app_release_release": "release",
+    "app_release_take_over": "take_over",
+}
+# What programs that run Ansible add by themselves.
+_RUNNERS = ("ansible_", "awx_", "tower_")
+_SERIAL = re.compile(r"[1-9][0-9]*|([1-9][0-9]?|100)%")
+
+
+def cut_texts(given: Sequence[str]) -> list[Problem]:
+    """What of ``-e`` Ansible loses: it cuts ``NAME=VALUE`` at blanks.
+
+    :param given: each ``-e`` as it was written.
+    """
+    problems = []
+    for text in given:
+        if text[:1] in ("@", "{", "[", ""):
+            continue
+        try:
+            found = parse_kv(text)
+        except AnsibleError:
+            continue  # Ansible has refused it already
+        if "_raw_params" not in found:
+            continue
+        names = [name for name in found if name != "_raw_params"]
+        if not names:
+            problems.append(
+                Problem("-e", "-e is given something that sets no variable; expected NAME=VALUE, JSON, or @FILE.")
+            )
+        else:
+            problems.append(
+                Problem(
+                    names[-1],
+                    f"-e {' and '.join(names)} has a text with blanks, which Ansible cuts at the first one; expected quotes "
+                    f'inside the quotes. Write -e "{names[-1]}=\'…\'", or -e \'{{"{names[-1]}": "…"}}\'.',
+                )
+            )
+    return problems
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that may be given with ``-e``.
+
+    ``verbs`` are the options of each playbook; ``roles`` the names of options of roles; ``ignored`` patterns of names that
+    are somebody's own.
+    """
+
+    verbs: Mapping[str, Spec]
+    roles: Collection[str]
+    ignored: Sequence[str] = ()
+
+    def own(self, verb: str) -> Spec:
+        return self.verbs.get(verb, {})
+
+
+def check_names(verb: str, given: Mapping[str, bool], known: Known, read: Collection[str]) -> list[Problem]:
+    """Variables given with ``-e`` that the playbook does not know.
+
+    :param given: name → whether it comes from a file, which may serve other playbooks as well.
+    :param read: names that the inventory sets or uses.
+    """
+    problems = []
+    for name, from_file in given.items():
+        if name == "_raw_params" or name in known.own(verb) or name.startswith((*_RUNNERS, "__")):
+            continue
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in known.ignored):
+            problems += _check_name(verb, name, from_file, known, read)
+    return problems
+
+
+def _check_name(verb: str, name: str, from_file: bool, known: Known, read: Collection[str]) -> list[Problem]:
+    own = known.own(verb)
+    options = f"{verb} has {', '.join(own)}" if own else f"{verb} has no options of its own"
+    # What was meant: an option without its prefix, that of another playbook, or what a role is given by this one.
+    of_others = {option: other for other, spec in known.verbs.items() for option in spec if other != verb}
+    word = FILLED_IN.get(name) or (name.removeprefix(f"{of_others[name]}_") if name in of_others else name)
+    option = f"{verb}_{word}"
+    if option in own:
+        return [Problem(name, f"-e {name} is not an option of {verb}; expected {option}. ({options}.)")]
+    if name in of_others:
+        return [Problem(name, f"-e {name} is an option of {of_others[name]}; {options}.")]
+    if name in FILLED_IN:
+        return [Problem(name, f"-e {name} is filled in by the playbook; {options}.")]
+    if name in known.roles or name in read:
+        return []
+    bare = {o.removeprefix(f"{verb}_"): o for o in own}
+    close = meant(name, [*own, *bare, *known.roles])
+    for short, whole in bare.items():
+        close = close.replace(f"Did you mean {short}?", f"Did you mean {whole}?")
+    if close or name.startswith(f"{verb}_") or not from_file:
+        text = (
+            f"-e {name} is read by nothing: it is no option of {verb} or of a role, and the inventory does not use it; "
+            f"{options}. {close or 'Correct it, or list it in preflight_ignored_variables when it is your own.'}"
+        )
+        return [Problem(name, text)]
+    return [Problem(name, f"-e {name} is read by nothing; {options}.", "warning")]
+
+
+def check_values(verb: str, spec: Spec, values: Mapping[str, t.Any]) -> list[Problem]:
+    """Options of a playbook that are of another type, or empty."""
+    problems = check_options(spec, values)
+    told = {problem.about for problem in problems}
+    for name, value in values.items():
+        if name in spec and name not in told and (value is None or value in ("", []) or not str(value).strip()):
+            problems.append(wrong(name, describe(value), "a value", f"Leave it out to have {verb} do it without."))
+    return problems
+
+
+def check_inventory(spec: Spec, places: Mapping[str, str]) -> list[Problem]:
+    """Options of a playbook that the inventory sets: they belong to one run.
+
+    :param places: variables that the inventory sets → where, or empty.
+    """
+    return [
+        Problem(
+            name,
+            f"{name}{f' ({places[name]})' if places[name] else ''} is set in the inventory; expected on the command line "
+            f"only, as it is for one run. Remove it there, and give it with -e {name}=….",
+        )
+        for name in spec
+        if name in places
+    ]
+
+
+def check_hosts(verb: str, groups: Mapping[str, Sequence[str]], targeted: Collection[str]) -> list[Problem]:
+    """Groups that the playbook needs and that have no host, or none after ``--limit``."""
+    problems = []
+    for name in VERBS[verb].groups:
+        hosts = list(groups.get(name) or ())
+        left = [host for host in hosts if host in targeted]
+        if not hosts:
+            text = f"the group {name} has no host; {verb} expects at least one. Put a host into it."
+            problems.append(Problem(f"the group {name}", text))
+        elif not left or (VERBS[verb].whole and left != hosts):
+            out = [host for host in hosts if host not in targeted]
+            expected = "all of them" if VERBS[verb].whole else "at least one"
+            text = (
+                f"--limit leaves out {', '.join(out)} of the group {name}; {verb} expects {expected}. "
+                f"Leave --limit out, or add {' or '.join(out[:3])} to it."
+            )
+            problems.append(Problem("--limit", text))
+    return problems
+
+
+def check_application(verb: str, name: str, declared: Mapping[str, Collection[str]]) -> list[Problem]:
+    """The application that is named, or that there is any.
+
+    :param declared: host → names of its applications.
+    """
+    known = sorted({application for of_host in declared.values() for application in of_host})
+    if not known:
+        hosts = ", ".join(declared)
+        text = f"topology_applications is empty on {hosts}; {verb} expects an application. Declare one."
+        return [Problem("topology_applications", text)]
+    if name and name not in known:
+        option = f"{verb}_application"
+        return [wrong(option, repr(name), f"one of {', '.join(known)}", meant(name, known, 0.6))]
+    return []
+
+
+def check_release(name: str, value: t.Any) -> list[Problem]:
+    """Whether a text can be the id of a release. Which ones there are, the hosts know."""
+    if not isinstance(value, str | int) or not value or ID.fullmatch(str(value)):
+        return []
+    return [
+        wrong(
+            name,
+            describe(value),
+            "the id of a kept release, or previous",
+            "A wrong id is told with those that are kept.",
+        )
+    ]
+
+
+def check_secrets(name: str, values: Sequence[str], known: Sequence[str]) -> list[Problem]:
+    """Secrets to renew that are not there."""
+    unknown = [value for value in values if value not in (*known, "all")]
+    if not unknown:
+        return []
+    step = meant(unknown[0], known, 0.6) or (
+        "A secret of an application is changed in its provider, and deploy hands it out."
+    )
+    return [
+        wrong(name, ", ".join(map(repr, unknown)), f"all, or names of {', '.join(known)} with commas between", step)
+    ]
+
+
+def check_serial(values: Mapping[str, t.Any]) -> list[Problem]:
+    """How many hosts are switched at a time: one value for all hosts, as it is one decision.
+
+    :param values: host → ``app_release_serial``.
+    """
+    name = "app_release_serial"
+    for host, value in values.items():
+        if isinstance(value, bool) or not _SERIAL.fullmatch(str(value)):
+            expected = "a number of hosts from 1 on, or a percentage such as 25%"
+            return [wrong(name, f"{describe(value)} on {host}", expected)]
+    if len({str(value) for value in values.values()}) > 1:
+        found = ", ".join(f"{value} on {host}" for host, value in values.items())
+        return [
+            wrong(
+                name, found, "the same on all hosts of the group app", "Set it in group_vars/app.yml or group_vars/all."
+            )
+        ]
+    return []

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks as people call them wrongly: refused in words, before any host is asked for anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[4]
+COLLECTIONS = ROOT / ".local" / "collections"
+# Nothing answers there; a playbook that gets as far as a host says so.
+NOWHERE = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+GROUPS = ("postgres", "temporal", "temporal_ui", "app", "edge")
+ORDERS = {
+    "name": "orders",
+    "artifact": "build/orders.tar.gz",
+    "processes": [{"name": "worker", "script": "dist/worker.js"}],
+}
+
+
+class Place:
+    """A user's directory, with an inventory and a build."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.inventory("vm1", applications=[ORDERS])
+        self.write("build/orders.tar.gz", "")
+
+    def write(self, name: str, content: str) -> None:
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    def inventory(
+        self, *hosts: str, groups: t.Sequence[str] = GROUPS, applications: t.Any = None, **variables: t.Any
+    ) -> None:
+        members = {host: {} for host in hosts}
+        content = {"hosts": dict.fromkeys(hosts, NOWHERE), "children": {g: {"hosts": members} for g in groups}}
+        self.write("inventory/hosts.yml", json.dumps({"all": content}))
+        everything = {"topology_applications": applications, **variables}
+        self.write(
+            "inventory/group_vars/all/main.yml", yaml.safe_dump({k: v for k, v in everything.items() if v is not None})
+        )
+
+    def run(self, playbook: str, *arguments: str) -> tuple[int, str]:
+        command = [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "-i",
+            "inventory",
+            f"durable.temporal.{playbook}",
+        ]
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+        }
+        done = subprocess.run(
+            [*command, *arguments], cwd=self.directory, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def refused(found: tuple[int, str], *words: str) -> None:
+    status, output = found
+    assert status != 0, output
+    assert [w for w in words if w not in output] == [], output
+    assert "nothing was changed." in output
+    assert "UNREACHABLE" not in output, output
+
+
+def test_everything_that_is_wrong_is_told_at_once(place: Place) -> None:
+    place.inventory("vm1", applications=[{**ORDERS, "keep_relases": 3}], app_release_serial="0")
+    refused(
+        place.run(
+            "deploy", "-e", "aplication=orders", "-e", "deploy_reason=second build", "-e", "deploy_take_over=maybe"
+        ),
+        "5 problems",
+        "-e deploy_reason has a text with blanks",
+        "-e aplication is read by nothing",
+        "Did you mean deploy_application?",
+        "deploy_take_over is 'maybe'; expected true or false.",
+        "vm1: topology_applications[0].keep_relases",
+        "app_release_serial is '0' on vm1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("playbook", "given", "said"),
+    [
+        ("rollback", "rollback_application=ordres", "rollback_application is 'ordres'; expected one of orders."),
+        ("rotate", "rotate_renew=nosuch", "rotate_renew is 'nosuch'; expected all, or names of"),
+        ("status", "report=x.json", "-e report is not an option of status; expected status_report."),
+    ],
+)  # fmt: skip
+def test_each_playbook_knows_its_options(place: Place, playbook: str, given: str, said: str) -> None:
+    refused(place.run(playbook, "-e", given), said)
+
+
+def test_names_without_their_prefix_are_the_inventorys_own(place: Place) -> None:
+    own = {"application": "my-product", "release": "2026.1", "reason": "none", "replay": True, "renew": "all"}
+    place.inventory("vm1", applications=[ORDERS], **own)
+    status, output = place.run("rollback")
+    assert status != 0
+    assert "UNREACHABLE" in output, output
+    assert "nothing was changed" not in output, output
+    place.inventory("vm1", applications=[ORDERS], rollback_release="2026.1")
+    refused(place.run("rollback"), "rollback_release (inventory/group_vars/all/main.yml:1) is set in the inventory")
+
+
+def test_an_artifact_is_looked_for_where_the_user_is(place: Place) -> None:
+    status, output = place.run("deploy")
+    assert status != 0
+    assert "UNREACHABLE" in output, output  # it got as far as the host
+    (place.directory / "build/orders.tar.gz").unlink()
+    looked_for = f"there is no file {place.directory}/build/orders.tar.gz on the controller"
+    refused(place.run("deploy"), f"is 'build/orders.tar.gz', and {looked_for}")
+    assert looked_for in place.run("site")[1]
+
+
+def test_an_application_that_cannot_work_is_told(place: Place) -> None:
+    place.inventory("vm1", applications=[{**ORDERS, "processes": [{"name": "worker"}]}])
+    refused(place.run("deploy"), "vm1: application orders, process 'worker': script is missing")
+
+
+def test_nothing_to_deploy_is_an_error(place: Place) -> None:
+    place.inventory("vm1", applications=[])
+    refused(place.run("deploy"), "topology_applications is empty on vm1; deploy expects an application.")
+    refused(place.run("rollback"), "topology_applications is empty on vm1; rollback expects an application.")
+    place.inventory("vm1", applications=[{k: v for k, v in ORDERS.items() if k != "artifact"}])
+    refused(place.run("deploy"), "is not set; expected a file made by the build of orders.")
+
+
+def test_an_inventory_without_hosts_is_an_error_everywhere(place: Place) -> None:
+    place.inventory()
+    for playbook in ("site", "deploy", "status"):
+        refused(place.run(playbook), "the inventory has no host; expected hosts in one of")
+
+
+def test_groups_under_another_name_and_hosts_left_out_are_told(place: Place) -> None:
+    place.inventory("vm1", groups=("databases", "temporal", "apps"), applications=[ORDERS])
+    refused(
+        place.run("site"), "the group databases (vm1) is read by nothing", "Did you mean postgres?", "Did you mean app?"
+    )
+    refused(place.run("deploy"), "the group apps (vm1) is read by nothing")
+    place.inventory("vm1", "vm2", applications=[ORDERS])
+    place.write("inventory/host_vars/vm1.yml", "app_release_serial: 2\n")
+    refused(place.run("rotate", "--limit", "vm1"), "--limit leaves out vm2 of the group postgres")
+    refused(place.run("deploy"), "app_release_serial is 2 on vm1, 1 on vm2; expected the same")
+
+
+def test_a_variable_in_two_files_of_a_group_is_an_error(place: Place) -> None:
+    place.write("inventory/group_vars/all/application.yml", "---\ntopology_applications: []\n")
+    said = "topology_applications is set in group_vars/all/application.yml:2 and in group_vars/all/main.yml:1"
+    refused(place.run("site"), said)
+
+
+def test_a_playbook_that_imports_one_may_give_its_options(place: Place) -> None:
+    place.write(
+        "nightly.yml",
+        "- ansible.builtin.import_playbook: durable.temporal.deploy\n  vars: {deploy_application: ordres}\n",
+    )
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory", "nightly.yml"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=place.directory, env=environment, capture_output=True, text=True, check=False)
+    assert "deploy_application is 'ordres'; expected one of orders." in done.stdout + done.stderr

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Groups of an inventory: which make a platform, and what is said of the others."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS, check_groups, meant_group
+
+VM = ["vm1"]
+WHOLE = dict.fromkeys(OURS, VM)
+
+
+def told(groups: dict[str, list[str]], level: str = "error", **given: t.Any) -> str:
+    everything = {"all": sorted({h for hosts in groups.values() for h in hosts}), "ungrouped": [], **groups}
+    return "\n".join(p.text for p in check_groups(everything, **given) if p.level == level)
+
+
+@pytest.mark.parametrize(
+    ("groups", "given"),
+    [
+        (WHOLE, {"declared": 2}),
+        ({**WHOLE, "azure_westeurope": VM, "production": VM, "bastion": ["b1"]}, {"declared": 1}),
+        ({"postgres": ["db1"], "temporal": ["t1"]}, {}),
+        ({"postgres": ["db1"]}, {}),
+        # A cluster that is not ours.
+        ({"app": ["w1"]}, {"declared": 1, "elsewhere": True}),
+        ({"app": ["w1"], "edge": ["w1"], "temporal_ui": ["w1"]}, {"elsewhere": True}),
+        ({"temporal": VM}, {"database_elsewhere": True}),
+        # Other words for ours that are groups of one's own.
+        ({**WHOLE, "databases": ["oracle1"], "web": ["shop1"], "workers": VM}, {}),
+        ({**WHOLE, "apps": VM}, {}),
+        ({**WHOLE, "databases": []}, {}),
+    ],
+    ids=str,
+)
+def test_a_platform_or_a_part_that_works_is_fine(groups: dict[str, list[str]], given: dict[str, t.Any]) -> None:
+    assert told(groups, **given) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *((name, "app") for name in ("apps", "App", "application", "applications", "workers", "worker")),
+        *((name, "postgres") for name in ("databases", "db", "dbs", "database", "postgresql", "postgress", "Postgres")),
+        *((name, "temporal") for name in ("temporals", "tempora", "temporal_servers", "temporal-server")),
+        *((name, "temporal_ui") for name in ("ui", "temporal-ui", "temporalui", "temporal_uis", "web_ui")),
+        *((name, "edge") for name in ("web", "nginx", "edges", "proxies", "webservers", "load_balancers")),
+        *(
+            (name, "")
+            for name in ("production", "azure_westeurope", "bastion", "staging", "monitoring", "vms", "linux")
+        ),
+    ],
+)
+def test_other_words_and_slips_are_recognised(name: str, meant: str) -> None:
+    assert meant_group(name)[0] == meant
+
+
+@pytest.mark.parametrize(
+    ("groups", "given", "words"),
+    [
+        # As a newcomer did: the database and the applications under other words.
+        (
+            {"databases": VM, "temporal": VM, "apps": VM},
+            {"declared": 1},
+            ["the group databases (vm1) is read by nothing", "Did you mean postgres?", "Did you mean app?"],
+        ),
+        ({**WHOLE, "apps": ["vm2"]}, {}, ["the group apps (vm2) is read by nothing", "Did you mean app?"]),
+        (
+            {"temporal": VM},
+            {},
+            ["the group postgres has no host, and temporal has vm1", "Put a host into the group postgres"],
+        ),
+        (
+            {"temporal_ui": VM},
+            {},
+            ["the group temporal has no host, and temporal_ui has vm1", "topology_temporal_address"],
+        ),
+        (
+            {"app": VM},
+            {"declared": 1},
+            ["the group temporal has no host, and app has vm1", "topology_temporal_address"],
+        ),
+        (
+            {"postgres": VM, "temporal": VM},
+            {"declared": 2},
+            ["the group app has no host, and 2 applications in topology_applications"],
+        ),
+        (
+            {"production": ["a", "b", "c", "d"]},
+            {},
+            ["the inventory has the groups production; expected hosts in one of"],
+        ),
+        ({}, {}, ["the inventory has no host; expected hosts in one of postgres, temporal, temporal_ui, app, edge"]),
+        ({"all": ["vm1"]}, {}, ["the inventory has vm1 in no group"]),
+        ({"all": ["app", "postgres"]}, {}, ["app, postgres is the name of a host there, not of a group"]),
+    ],
+    ids=str,
+)
+def test_what_makes_no_platform_is_told(
+    groups: dict[str, list[str]], given: dict[str, t.Any], words: list[str]
+) -> None:
+    text = told(groups, **given)
+    assert [w for w in words if w not in text] == [], text
+
+
+def test_what_a_renamed_group_explains_is_told_once() -> None:
+    text = told({"databases": VM, "temporal": VM, "apps": VM}, declared=1)
+    assert text.count("\n") == 1, text
+
+
+def test_an_edge_for_nothing_is_worth_a_warning() -> None:
+    groups = {"postgres": VM, "temporal": VM, "edge": VM}
+    assert told(groups) == ""
+    assert "nginx has nothing to publish" in told(groups, "warning")
