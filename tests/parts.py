@@ -106,6 +106,15 @@ PARTS = (
         (_flows("newcomer"),),
         core=True,
     ),
+    Part(
+        "roles",
+        "each role alone, without the wiring: check on a bare host, converge twice, check",
+        12,
+        tuple(
+            ("molecule", "-c", "molecule/roles.yml", "test", "-s", f"role_{role}")
+            for role in sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir())
+        ),
+    ),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
     Part("azure", "every secret, and the certificate of the API, from a vault", 9, (_flows("azure_secrets"),), "up"),
     Part(

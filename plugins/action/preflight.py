@@ -157,6 +157,7 @@ def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any
         *problems,
         *platform.check_system(roles, probe),
         *platform.check_node(roles, values, probe),
+        *platform.check_engine(roles, values, probe),
         *platform.check_room(probe, values.get("topology_size"), bool({"postgres", "temporal"} & set(roles))),
         *platform.check_containers(roles, values, probe),
         *platform.check_foreign(ports, probe),

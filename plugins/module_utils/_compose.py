@@ -316,6 +316,8 @@ def explain(error: str, holder: str = "") -> str:
         )
     if "Cannot connect to the Docker daemon" in error or "error during connect" in error:
         return "The Docker engine does not answer. Look at: systemctl status docker"
+    if "start_interval" in error:
+        return "The Docker engine is older than 25, which knows start_interval of health checks. Upgrade it, and run the docker role."
     if "is not a docker command" in error or "unknown flag: --ansi" in error:
         return "Docker Compose v2 (the command `docker compose`) is not installed. Run the docker role, or install it."
     return "docker compose failed: " + "\n".join(error.strip().splitlines()[-8:])

@@ -122,6 +122,12 @@ artifacts:
   description: What the module artifacts has installed and what is still there, by kind.
   returned: always
   type: dict
+engine:
+  description: >-
+    The container engine, whether there is a C(program) docker, its C(version), that of C(compose), its C(package), and
+    whether it is our C(own).
+  returned: always
+  type: dict
 certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
@@ -135,7 +141,13 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.durable.temporal.plugins.module_utils import _artifacts, _certificates, _packages, _probe
+from ansible_collections.durable.temporal.plugins.module_utils import (
+    _artifacts,
+    _certificates,
+    _engine,
+    _packages,
+    _probe,
+)
 
 
 def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
@@ -174,7 +186,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     reference = module.params["controller_time"]
-    present = containers(module)
+    present, dpkg = containers(module), packages(module)
     module.exit_json(
         changed=False,
         os=_probe.parse_os_release(_probe.read("/etc/os-release")),
@@ -188,7 +200,8 @@ def main() -> None:
         disks=[_probe.room(path) for path in module.params["paths"]],
         listeners=_probe.listeners(present),
         containers=present,
-        dpkg=packages(module),
+        dpkg=dpkg,
+        engine=_engine.look(module.run_command, shutil.which("docker"), dpkg),
         artifacts=artifacts(module),
         certificates=_certificates.present(),
     )

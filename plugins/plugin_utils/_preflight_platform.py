@@ -16,6 +16,7 @@ import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.durable.temporal.plugins.module_utils import _engine as engine_
 from ansible_collections.durable.temporal.plugins.module_utils import _versions as versions
 from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
@@ -410,6 +411,16 @@ def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[P
         return []
     found = f"distribution, and {system.get('name')} has Node.js {has}"
     return [wrong(variable, found, f"Node.js {OLDEST_NODE} or newer", f"Set {variable}: nodesource, or controller.")]
+
+
+def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """A container engine that is too old, has no Compose v2, or would be replaced although it is somebody else's."""
+    source, engine = values.get("docker_source"), probe.get("engine")
+    if "docker" not in roles or not engine or not source:
+        return []
+    system = probe.get("os") or {}
+    _as_it_is, reason = engine_.judge(str(source), engine, f"{system.get('id')}-{system.get('version')}")
+    return [Problem("docker_source", reason)] if reason else []
 
 
 def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:

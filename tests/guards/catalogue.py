@@ -436,6 +436,13 @@ PLATFORM = _guards(
         "True",
         "test_a_node_that_is_too_old_is_found",
     ),
+    (
+        "an engine that will not do",
+        "check_engine",
+        "[Problem('docker_source', reason)] if reason else []",
+        "[]",
+        "test_an_engine_that_will_not_do_is_found",
+    ),
     ("little room on a disk", "check_room", "free < ROOM_TO_WORK_MB", "False", "test_too_little_room_is_found"),
     (
         "no room on a disk is an error",
@@ -706,6 +713,13 @@ WIRING = _guards(
         "platform.check_node(roles, values, probe)",
         "[]",
         "test_node_is_judged",
+    ),
+    (
+        "the engine is judged",
+        "_platform",
+        "platform.check_engine(roles, values, probe)",
+        "[]",
+        "test_the_engine_is_judged",
     ),
     (
         "the room is judged",

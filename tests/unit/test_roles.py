@@ -162,6 +162,18 @@ def test_only_the_wiring_knows_groups_and_other_hosts(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", [name for name in NAMES if name != WIRING])
+def test_a_role_runs_without_the_wiring(role: str) -> None:
+    found = [
+        f"{path.relative_to(ROLES)}: {line.strip()}"
+        for path in files(role, "defaults", "vars", "tasks", "handlers", "templates", "meta")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        for name in re.findall(rf"\b{WIRING}_\w+", line if "{{" in line or "{%" in line else "")
+        if not re.search(rf"\b{name} (\| default\(|is defined)", line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("role", [name for name in NAMES if name != WIRING])
 def test_a_role_reads_no_options_of_another(role: str) -> None:
     others = [o for name in NAMES if name not in (role, WIRING) for o in options(name)]
     if not others:
@@ -220,3 +232,17 @@ def test_registered_names_are_the_roles_own(role: str) -> None:
 
 def _list(value: t.Any) -> list[t.Any]:
     return [] if value is None else list(value) if isinstance(value, list | dict) else [value]
+
+
+@pytest.mark.parametrize("role", [name for name in NAMES if name != WIRING])
+def test_every_role_has_a_scenario_of_its_own(role: str) -> None:
+    scenario = ROLES.parent / "molecule" / f"role_{role}"
+    assert (scenario / "molecule.yml").is_file()
+    (play,) = load(scenario / "converge.yml")
+    run = [entry if isinstance(entry, str) else entry["role"] for entry in play["roles"]]
+    assert run[-1] == f"durable.temporal.{role}"
+    assert WIRING not in (scenario / "converge.yml").read_text(encoding="utf-8")
+    # Check mode first on what is bare, and once more when nothing is left to change.
+    shared = load(ROLES.parent / "molecule" / "roles.yml")
+    steps = [step for step in shared["scenario"]["test_sequence"] if step in ("check", "converge", "idempotence")]
+    assert steps == ["check", "converge", "idempotence", "check"]

@@ -136,6 +136,13 @@ def test_node_is_judged() -> None:
     assert "pm2_worker_node_source" in [p.about for p in found]
 
 
+def test_the_engine_is_judged() -> None:
+    engine = {"program": True, "version": "20.10.24", "compose": "", "package": "docker.io", "own": False}
+    judged = judge(["docker"], {**PROBE, "engine": engine}, docker_source="none")
+    assert about(judged) == ["docker_source"]
+    assert judge(["docker"], {**PROBE, "engine": {**engine, "version": "26.1.5"}})["problems"] == []
+
+
 def test_a_host_out_of_reach_is_one_problem() -> None:
     (problem,) = judge(
         probe={"failed": True, "module_stderr": "", "msg": "Connection lost.\nsudo: a password is needed"}

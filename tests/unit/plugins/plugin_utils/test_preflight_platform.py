@@ -292,6 +292,26 @@ def test_a_node_that_hides_the_wanted_one_is_found(source: str, links: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("roles", "source", "engine", "found"),
+    [
+        (["docker"], "none", {"version": "20.10.24", "package": "docker.io"}, 1),
+        (["docker"], "distribution", {"package": "docker-ce"}, 1),
+        (["docker"], "auto", {"package": "docker-ce"}, 0),
+        (["docker"], "auto", None, 0),
+        (["docker"], None, {"version": "20.10.24", "package": "docker.io"}, 0),
+        (["nginx"], "none", {"version": "20.10.24", "package": "docker.io"}, 0),
+    ],
+)
+def test_an_engine_that_will_not_do_is_found(
+    roles: list[str], source: str | None, engine: dict[str, str] | None, found: int
+) -> None:
+    there = {"program": True, "version": "28.3.0", "compose": "v2.38.1", "package": "", "own": False}
+    probe = {**PROBE, "engine": {**there, **engine} if engine else None}
+    problems = platform.check_engine(roles, {"docker_source": source}, probe)
+    assert [p.about for p in problems] == ["docker_source"] * found
+
+
+@pytest.mark.parametrize(
     ("changes", "found"),
     [
         ({}, []),

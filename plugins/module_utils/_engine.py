@@ -1,0 +1,118 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The container engine of a host: what is there, whose it is, and whether it will do.
+
+Private to this collection. One judgement for the role docker and for preflight.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+# From this release on a health check may have a start_interval, which our Compose files use.
+OLDEST: t.Final = 25
+# What the role writes when it has configured an engine of its own, and the vendor's repository before that.
+OWN: t.Final = ("/var/lib/durable-temporal/docker", "/etc/apt/sources.list.d/durable-temporal-docker.sources")
+# Releases whose own packages have Compose v2, as the role docker names them. Debian 12 has v1.
+RELEASES: t.Final = ("debian-13", "ubuntu-22.04", "ubuntu-24.04")
+# Package of the engine → the source that has it. Others are of neither.
+SOURCES: t.Final = {"docker.io": "distribution", "docker-ce": "vendor", "moby-engine": "", "podman-docker": ""}
+
+Run = t.Callable[[list[str]], tuple[int, str, str]]
+
+
+class Engine(t.TypedDict):
+    """What a host has. ``version`` and ``compose`` are empty when nothing answers, ``package`` when dpkg knows of none."""
+
+    program: bool
+    version: str
+    compose: str
+    package: str
+    own: bool
+
+
+def look(run: Run, program: str | None, dpkg: str, own: t.Iterable[str] = OWN) -> Engine:
+    """Look at the engine of this host.
+
+    :param run: runs a command; returns code, output, error.
+    :param program: path of ``docker``, if there is one.
+    :param dpkg: what ``_packages.listed`` returned.
+    :param own: files that only we write.
+    """
+    installed = {fields[0] for line in dpkg.splitlines() if (fields := line.split("\t"))[2:3] == ["installed"]}
+
+    def answer(*arguments: str) -> str:
+        code, out, _error = run([program, *arguments]) if program else (1, "", "")
+        return out.strip() if code == 0 else ""
+
+    return Engine(
+        program=program is not None,
+        version=answer("version", "--format", "{{.Server.Version}}"),
+        compose=answer("compose", "version", "--short"),
+        package=next((name for name in SOURCES if name in installed), ""),
+        own=any(os.path.exists(path) for path in own),
+    )
+
+
+def major(version: str) -> int:
+    """``26`` of ``26.1.5+dfsg1``; 0 when there is none."""
+    match = re.match(r"v?(\d+)", version)
+    return int(match[1]) if match else 0
+
+
+def judge(source: str, engine: Engine, release: str) -> tuple[bool, str]:
+    """Whether the engine is used as it is, and why that does not work: a sentence, or nothing.
+
+    :param source: the option ``docker_source``. An engine that is somebody else's is never replaced by another one.
+    :param release: of the host, such as ``debian-13``.
+    """
+    if source == "none":
+        return True, _fits(engine, "docker_source is none", "set docker_source to distribution or vendor")
+    if not (engine["package"] or engine["version"]):
+        return False, ""
+    wanted = source if source != "auto" else "distribution" if release in RELEASES else "vendor"
+    same = SOURCES.get(engine["package"]) == wanted
+    # Ours, or what an interrupted run of ours may have left: the repository of the vendor is written before its packages.
+    if same and (engine["own"] or wanted == "distribution"):
+        old = engine["version"] and major(engine["version"]) < OLDEST
+        return False, f"docker_source is {source}, and {_too_old(engine, 'upgrade its packages')}" if old else ""
+    if source == "distribution" or (source == "vendor" and not same):
+        return False, (
+            f"docker_source is {source}, and the host has an engine from elsewhere ({_shown(engine)}); expected none, "
+            "because installing one would remove it. Set docker_source to none to use it as it is, or remove it."
+        )
+    found = f"docker_source is {source}, and the engine on the host ({_shown(engine)}) is somebody else's"
+    return True, _fits(engine, found, "remove it")
+
+
+def _shown(engine: Engine) -> str:
+    package = f"package {engine['package']}" if engine["package"] else "of no package that is known"
+    return f"{package}, version {engine['version']}" if engine["version"] else package
+
+
+def _too_old(engine: Engine, remedy: str) -> str:
+    return (
+        f"the engine on the host is {engine['version']}; expected {OLDEST} or newer, which knows start_interval of health "
+        f"checks. {remedy[0].upper()}{remedy[1:]}."
+    )
+
+
+def _fits(engine: Engine, why: str, otherwise: str) -> str:
+    """What keeps an engine from being used as it is; nothing when it will do."""
+    wanted = f"Docker {OLDEST} or newer with Compose v2"
+    if not engine["program"]:
+        return f"{why}, and the host has no program docker; expected {wanted}. Install it, or {otherwise}."
+    if not engine["version"]:
+        return f"{why}, and no engine answers to `docker version`; expected {wanted}. Start it, or {otherwise}."
+    if major(engine["version"]) < OLDEST:
+        return f"{why}, and {_too_old(engine, f'upgrade it, or {otherwise}')}"
+    if major(engine["compose"]) < 2:
+        found = engine["compose"] or "nothing"
+        return (
+            f"{why}, and `docker compose version` answers {found}; expected Compose v2 or newer. Install its plugin, "
+            f"or {otherwise}."
+        )
+    return ""
