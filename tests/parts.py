@@ -115,6 +115,12 @@ PARTS = (
             for role in sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir())
         ),
     ),
+    Part(
+        "sources",
+        "a managed database, an engine of others, a registry, the vendor's repository, other sizes; Debian 12",
+        14,
+        (_flows("sources"),),
+    ),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
     Part("azure", "every secret, and the certificate of the API, from a vault", 9, (_flows("azure_secrets"),), "up"),
     Part(
