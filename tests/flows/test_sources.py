@@ -54,6 +54,10 @@ for suite in bookworm trixie; do
 done
 systemd-run --quiet --unit=vendor python3 -m http.server --directory /srv/vendor 8000
 """
+# Debian's asks everybody for a password.
+REGISTRY = (
+    "sed -i '/^auth:/,/^health:/{/^health:/!d}' /etc/docker/registry/config.yml && systemctl restart docker-registry"
+)
 DATABASE = """
 set -e
 cat >/etc/postgresql/17/main/conf.d/managed.conf <<'CONF'
@@ -138,6 +142,7 @@ def beside() -> Iterator[str]:
     with host(BESIDE, "debian13") as reached:
         install(BESIDE, "postgresql ssl-cert docker-registry apt-utils gnupg")
         on(BESIDE, DATABASE)
+        on(BESIDE, REGISTRY)
         slowly(BESIDE, REPOSITORY)
         yield reached
 
@@ -179,7 +184,7 @@ def test_a_managed_database_and_an_engine_that_was_put_in(beside: str, engine: s
     encrypted = "select ssl, count(*) > 0 from pg_stat_activity join pg_stat_ssl using (pid) where usename = 'temporal'"
     assert psql(f"{encrypted} group by 1") == "t|t", "every connection is encrypted"
     found = "su postgres -c \"psql -At temporal_visibility -c 'select workflow_id from executions_visibility'\""
-    assert on(BESIDE, found).split() == ["managed-1"]
+    assert "managed-1" in on(BESIDE, found).split()
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +255,7 @@ def test_the_engine_of_the_vendor(beside: str, tmp_path: Path) -> None:
             refused = play("site", inventory(tmp_path / f"old-{source}", BARE_12, docker_source=source))
             assert refused.rc != 0
             assert refused.changed == []
-            assert f"docker_source is {source}" in refused.failure
+            assert f" is {source}, and " in refused.failure
             assert "is 20.10" in refused.failure
             alone = role(tmp_path, BARE_12, "docker", docker_source=source)
             assert alone.returncode != 0
