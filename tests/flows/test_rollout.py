@@ -27,7 +27,7 @@ RUN = b"    async def run(self, request: Request) -> State:\n"
 LEDGER = (
     "import json, sqlite3;"
     "database = sqlite3.connect('/opt/approvals/shared/approvals.sqlite3');"
-    "print(json.dumps(database.execute('SELECT workflow_id, step, release FROM entries').fetchall()))"
+    "print(json.dumps(database.execute('SELECT workflow_id, step, release FROM workflow_history').fetchall()))"
 )
 
 
@@ -60,8 +60,7 @@ class Approvals(Vm):
     def ask_one(self) -> str:
         identity = f"{self.mark}-{len(self.asked)}"
         self.asked.append(identity)
-        request = {"id": identity, "subject": "a laptop", "requested_by": "ann", "approvers": ["ben"]}
-        self.approvals("POST", "/api/approvals", {**request, "wait_seconds": 3600})
+        self.start(identity)
         return identity
 
     @contextmanager

@@ -135,23 +135,31 @@ class Vm:
         value: dict[str, Any] = json.loads(answer)
         return value
 
+    def start(self, identity: str) -> None:
+        """The request that existing clients send."""
+        request = {
+            "requestId": identity,
+            "approverId": "ben",
+            "module": "purchasing",
+            "entityType": "order",
+            "entityId": "4711",
+            "priority": "HIGH",
+        }
+        answer = self.approvals("POST", "/api/approvals", request)
+        assert answer["data"]["workflowId"] == f"approval-{identity}", answer
+
+    def status(self, identity: str) -> dict[str, Any]:
+        data: dict[str, Any] = self.approvals("GET", f"/api/approvals/approval-{identity}/status")["data"]
+        return data
+
     def ask(self, identity: str) -> None:
         """An approval that waits for ben."""
-        request = {
-            "id": identity,
-            "subject": "a laptop",
-            "requested_by": "ann",
-            "approvers": ["ben"],
-            "wait_seconds": 3600,
-        }
-        self.approvals("POST", "/api/approvals", request)
-        eventually(
-            "ben is asked", lambda: "ben" in json.dumps(self.approvals("GET", f"/api/approvals/{identity}")["state"])
-        )
+        self.start(identity)
+        eventually("ben is asked", lambda: "ben" in json.dumps(self.status(identity)["state"]))
 
     def decide(self, identity: str) -> None:
-        self.approvals("POST", f"/api/approvals/{identity}/decision", {"by": "ben", "approved": True})
-        eventually("it ends", lambda: self.approvals("GET", f"/api/approvals/{identity}")["status"] == "completed")
+        self.approvals("POST", f"/api/approvals/approval-{identity}/decision", {"by": "ben", "approved": True})
+        eventually("it ends", lambda: self.status(identity)["status"] == "COMPLETED")
 
     def onboarding(self, arguments: str) -> str:
         place = "cd /opt/onboarding/current && TEMPORAL_NAMESPACE=onboarding TEMPORAL_TASK_QUEUE=onboarding"

@@ -19,10 +19,14 @@ from .config import Config
 from .model import ID_EXPECTED, Invalid, is_id, parse_decision, parse_request
 from .process import identity_of, log, run, words
 from .server import serve
-from .service import Approvals, Refused, Unavailable, UnknownApproval
+from .service import WORKFLOW_PREFIX, Approvals, Refused, Unavailable, UnknownApproval
 from .temporal import connect
 
 MAX_BODY_BYTES = 64 * 1024
+STARTED = "Approval workflow started successfully"
+# Who is logged in, as the proxy in front says, which must set it or take it away from every request.
+LOGIN_HEADER = "x-forwarded-user"
+NOBODY = "anonymous"
 
 
 def create_app(approvals: Approvals, enabled: bool = True) -> Starlette:
@@ -40,10 +44,13 @@ def create_app(approvals: Approvals, enabled: bool = True) -> Starlette:
         return JSONResponse({"status": "healthy", "temporal": "connected", "timestamp": now})
 
     async def start(request: HttpRequest) -> JSONResponse:
-        return JSONResponse(await approvals.start(parse_request(await _json(request))), 202)
+        wanted = parse_request(await _json(request), request.headers.get(LOGIN_HEADER, "").strip() or NOBODY)
+        data = {**await approvals.start(wanted), "status": "STARTED"}
+        return JSONResponse({"statusCode": 201, "message": STARTED, "data": data}, 201)
 
     async def show(request: HttpRequest) -> JSONResponse:
-        return JSONResponse(await approvals.describe(_approval(request)))
+        data = await approvals.describe(_approval(request))
+        return JSONResponse({"statusCode": 200, "message": "Approval workflow found", "data": data})
 
     async def decide(request: HttpRequest) -> JSONResponse:
         decision = parse_decision(await _json(request))
@@ -53,7 +60,7 @@ def create_app(approvals: Approvals, enabled: bool = True) -> Starlette:
         routes=[
             Route("/health", health),
             Route("/api/approvals", start, methods=["POST"]),
-            Route("/api/approvals/{id}", show),
+            Route("/api/approvals/{id}/status", show),
             Route("/api/approvals/{id}/decision", decide, methods=["POST"]),
         ],
         exception_handlers={
@@ -96,10 +103,13 @@ async def _json(request: HttpRequest) -> object:
 
 
 def _approval(request: HttpRequest) -> str:
+    """The id of the request that a workflow's id in the path is made of."""
     found: str = request.path_params["id"]
-    if not is_id(found):
-        raise HTTPException(400, f"'{found[:80]}' is not an id of an approval; expected {ID_EXPECTED}")
-    return found
+    identity = found.removeprefix(WORKFLOW_PREFIX)
+    if identity == found or not is_id(identity):
+        expected = f"{WORKFLOW_PREFIX} and the id of a request: {ID_EXPECTED}"
+        raise HTTPException(400, f"'{found[:80]}' is not the workflow id of an approval; expected {expected}")
+    return identity
 
 
 async def api(config: Config) -> int:

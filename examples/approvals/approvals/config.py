@@ -40,6 +40,8 @@ class Config:
     address: str
     namespace: str
     task_queue: str
+    ui_url: str
+    """Where people see workflows, without a slash at its end."""
     api_key: str | None
     tls: Tls | None
     versioning: Versioning | None
@@ -91,7 +93,8 @@ def read_config(environment: Mapping[str, str] | None = None, directory: Path | 
         enabled=choice("ENABLE_TEMPORAL", "true", ("true", "false")) == "true",
         address=text("TEMPORAL_ADDRESS", "127.0.0.1:7233"),
         namespace=text("TEMPORAL_NAMESPACE", "default"),
-        task_queue=text("TEMPORAL_TASK_QUEUE", "approvals"),
+        task_queue=text("TEMPORAL_TASK_QUEUE", "gloria-workflows"),
+        ui_url=text("TEMPORAL_UI_URL", "http://localhost:8233").rstrip("/"),
         api_key=api_key,
         tls=files if tls else None,
         versioning=Versioning(deployment, build) if deployment and build else None,
@@ -107,6 +110,8 @@ def read_config(environment: Mapping[str, str] | None = None, directory: Path | 
     )
     if not re.fullmatch(r"[^\s:]+:\d+|\[[^\]]+\]:\d+", config.address):
         problems.append(f"TEMPORAL_ADDRESS is '{config.address}'; expected host:port, such as 127.0.0.1:7233")
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", config.ui_url):
+        problems.append(f"TEMPORAL_UI_URL is '{config.ui_url}'; expected a URL such as http://localhost:8233")
     if problems:
         raise ConfigError(f"The environment is not usable: {'; '.join(problems)}. Correct it and start again.")
     return config

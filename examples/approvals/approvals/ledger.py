@@ -20,7 +20,7 @@ from typing import Any
 from .config import read_config
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
+CREATE TABLE IF NOT EXISTS workflow_history (
   activity TEXT, workflow_id TEXT, step TEXT, recipient TEXT, text TEXT, time TEXT, release TEXT,
   PRIMARY KEY (activity, workflow_id, step));
 CREATE TABLE IF NOT EXISTS attempts (
@@ -30,7 +30,7 @@ CREATE INDEX IF NOT EXISTS attempts_of ON attempts (activity, workflow_id, step)
 _REPORT = """
 SELECT a.activity, a.workflow_id, a.step, e.recipient, e.text, e.time, e.release, count(*) AS attempts,
   sum(a.outcome = 'failed') AS failed, sum(a.outcome = 'repeated') AS repeated
-FROM attempts a LEFT JOIN entries e USING (activity, workflow_id, step)
+FROM attempts a LEFT JOIN workflow_history e USING (activity, workflow_id, step)
 WHERE :workflow_id IS NULL OR a.workflow_id = :workflow_id
 GROUP BY a.activity, a.workflow_id, a.step ORDER BY min(a.rowid)
 """
@@ -66,7 +66,10 @@ class Ledger:
         with self._transaction() as database:
             key = (attempt.activity, attempt.workflow_id, attempt.step)
             entry = (*key, recipient, text, _now(), attempt.release)
-            new = database.execute("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", entry).rowcount == 1
+            new = (
+                database.execute("INSERT OR IGNORE INTO workflow_history VALUES (?, ?, ?, ?, ?, ?, ?)", entry).rowcount
+                == 1
+            )
             self._trace(database, attempt, "done" if new else "repeated")
             return new
 

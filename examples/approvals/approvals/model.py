@@ -17,6 +17,7 @@ ACTIVITIES: Final = ("notify", "audit")
 MONTH_SECONDS: Final = 30 * 24 * 3600
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PRIORITY: Final = re.compile(r"[A-Z][A-Z_]{0,31}")
 ID_EXPECTED: Final = "1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit"
 
 
@@ -43,6 +44,10 @@ class Request:
     wait_seconds: int
     """How long an approver has before the next one is asked, or the request expires."""
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
+    module: str = ""
+    entity_type: str = ""
+    entity_id: str = ""
+    priority: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,28 +120,37 @@ def objection(state: State, decision: Decision) -> str | None:
     return None
 
 
-def parse_request(body: object) -> Request:
-    """The body of ``POST /api/approvals``; raises :class:`Invalid`."""
+def parse_request(body: object, initiator: str) -> Request:
+    """The body of ``POST /api/approvals``; raises :class:`Invalid`.
+
+    :param initiator: who is logged in.
+    """
     found = _Fields("request", body)
     kind = found.choice("kind", KINDS, default="escalation")
+    identity, approver = found.text("requestId", ID_EXPECTED, is_id), found.text("approverId")
+    module, entity_type, entity_id = (found.text(name) for name in ("module", "entityType", "entityId"))
     request = Request(
-        id=found.text("id", ID_EXPECTED, is_id),
+        id=identity,
         kind=kind,
-        subject=found.text("subject"),
-        requested_by=found.text("requested_by"),
-        approvers=found.names("approvers", 1 if kind == "simple" else 20),
-        wait_seconds=found.integer("wait_seconds", 1, MONTH_SECONDS, default=24 * 3600),
+        subject=f"{module}: {entity_type} {entity_id}",
+        requested_by=initiator,
+        approvers=[approver, *found.names("escalateTo", 0 if kind == "simple" else 19, besides=approver)],
+        wait_seconds=found.integer("waitSeconds", 1, MONTH_SECONDS, default=24 * 3600),
         rehearsal=Rehearsal(
-            fail_times=found.per_activity("fail_times", 20),
-            slow_seconds=found.per_activity("slow_seconds", 120),
+            fail_times=found.per_activity("failTimes", 20),
+            slow_seconds=found.per_activity("slowSeconds", 120),
         ),
+        module=module,
+        entity_type=entity_type,
+        entity_id=entity_id,
+        priority=found.text("priority", "a word in capitals, such as LOW, MEDIUM or HIGH", _is_priority),
     )
     found.complain()
     return request
 
 
 def parse_decision(body: object) -> Decision:
-    """The body of ``POST /api/approvals/{id}/decision``; raises :class:`Invalid`."""
+    """The body of ``POST /api/approvals/{workflowId}/decision``; raises :class:`Invalid`."""
     found = _Fields("decision", body)
     decision = Decision(by=found.text("by"), approved=found.flag("approved"), comment=found.text("comment", default=""))
     found.complain()
@@ -179,13 +193,13 @@ class _Fields:
             return value
         return self._wrong(name, value, f"a whole number from {low} to {high}", default)
 
-    def names(self, name: str, most: int) -> list[str]:
-        value = self._body.get(name)
-        if isinstance(value, list) and 1 <= len(value) <= most and all(map(_is_text, value)):
-            if len(set(value)) == len(value):
+    def names(self, name: str, most: int, besides: str) -> list[str]:
+        value = self._body.get(name, [])
+        if isinstance(value, list) and len(value) <= most and all(map(_is_text, value)):
+            if len({*value, besides}) == len(value) + 1:
                 return value
             return self._wrong(name, value, "names that differ", [])
-        return self._wrong(name, value, "a list of one name" if most == 1 else f"a list of 1 to {most} names", [])
+        return self._wrong(name, value, f"a list of at most {most} names" if most else "nothing", [])
 
     def per_activity(self, name: str, high: int) -> dict[str, int]:
         value = self._body.get(name, {})
@@ -203,6 +217,10 @@ class _Fields:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.strip() != "" and len(value) <= 200
+
+
+def _is_priority(value: str) -> bool:
+    return _PRIORITY.fullmatch(value) is not None
 
 
 def _shown(value: object) -> Any:

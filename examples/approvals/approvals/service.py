@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from temporalio.client import (
     Client,
@@ -22,6 +23,7 @@ from .config import Config
 from .model import Decision, Request, State, objection
 from .workflows import ApprovalWithEscalation, SimpleApproval, _Approval
 
+WORKFLOW_PREFIX = "approval-"
 _HEALTH = timedelta(seconds=2)
 _QUERY = timedelta(seconds=3)
 _CALL = timedelta(seconds=10)
@@ -72,7 +74,7 @@ class Approvals:
             raise Refused(f"The approval {request.id} has been closed already") from error
         except (RPCError, RuntimeError) as error:
             raise self._translated(error) from error
-        return {"id": request.id, "workflow_id": handle.id, "run_id": handle.first_execution_run_id}
+        return {"workflowId": handle.id, "runId": handle.first_execution_run_id}
 
     async def describe(self, approval: str) -> dict[str, Any]:
         """How it stands; ``state`` is None while no worker answers."""
@@ -87,13 +89,14 @@ class Approvals:
         except RPCError as error:
             raise self._translated(error, approval) from error
         return {
-            "id": approval,
-            "workflow_id": found.id,
-            "run_id": found.run_id,
-            "status": found.status.name.lower() if found.status else "unknown",
-            "started_at": found.start_time.isoformat(),
-            "closed_at": found.close_time.isoformat() if found.close_time else None,
+            "workflowId": found.id,
+            "runId": found.run_id,
+            "requestId": approval,
+            "status": found.status.name if found.status else "UNKNOWN",
+            "startedAt": found.start_time.isoformat(),
+            "closedAt": found.close_time.isoformat() if found.close_time else None,
             "state": asdict(state) if state else None,
+            "url": f"{self._config.ui_url}/namespaces/{quote(self._config.namespace, safe='')}/workflows/{found.id}",
         }
 
     async def decide(self, approval: str, decision: Decision) -> dict[str, Any]:
@@ -150,4 +153,4 @@ class Approvals:
 
 
 def _workflow_id(approval: str) -> str:
-    return f"approval-{approval}"
+    return f"{WORKFLOW_PREFIX}{approval}"

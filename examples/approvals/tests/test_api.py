@@ -26,7 +26,7 @@ class StandIn:
         self.seen.append(seen)
         if self.error:
             raise self.error
-        return {"id": "a-1"}
+        return {"workflowId": "approval-a-1", "runId": "r-1"}
 
     async def check(self) -> None:
         self._answer("check")
@@ -42,7 +42,12 @@ class StandIn:
 
 
 def call(
-    method: str, path: str, body: bytes = b"", error: Exception | None = None, draining: bool = False
+    method: str,
+    path: str,
+    body: bytes = b"",
+    error: Exception | None = None,
+    draining: bool = False,
+    login: str = "",
 ) -> tuple[int, dict[str, Any], dict[bytes, bytes], StandIn]:
     """One request through the application, as the server would hand it over."""
     stand_in = StandIn(error)
@@ -56,7 +61,8 @@ def call(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": [], "root_path": ""}
+    headers = [(b"x-forwarded-user", login.encode())] if login else []
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers, "root_path": ""}
     try:
         asyncio.run(edge(scope, receive, send))
     except RuntimeError:
@@ -64,19 +70,54 @@ def call(
     return sent[0]["status"], json.loads(sent[1]["body"]), dict(sent[0]["headers"]), stand_in
 
 
-GOOD = json.dumps({"id": "a-1", "subject": "a laptop", "requested_by": "ann", "approvers": ["bob"]}).encode()
+FIELDS = {
+    "requestId": "a-1",
+    "approverId": "bob",
+    "module": "purchasing",
+    "entityType": "order",
+    "entityId": "4711",
+    "priority": "HIGH",
+}
+GOOD = json.dumps(FIELDS).encode()
 YES = b'{"by": "bob", "approved": true}'
 
 
 def test_a_request_is_started() -> None:
-    status, body, headers, stand_in = call("POST", "/api/approvals", GOOD)
-    assert (status, body, headers[b"x-release"]) == (202, {"id": "a-1"}, b"r7")
+    status, body, headers, stand_in = call("POST", "/api/approvals", GOOD, login="ann")
+    assert status == 201
+    assert body == {
+        "statusCode": 201,
+        "message": "Approval workflow started successfully",
+        "data": {"workflowId": "approval-a-1", "runId": "r-1", "status": "STARTED"},
+    }
+    assert headers[b"x-release"] == b"r7"
     assert b"connection" not in headers
-    assert stand_in.seen == [Request("a-1", "escalation", "a laptop", "ann", ["bob"], 86400)]
+    (request,) = stand_in.seen
+    assert isinstance(request, Request)
+    assert (request.id, request.requested_by, request.approvers, request.priority) == ("a-1", "ann", ["bob"], "HIGH")
+
+
+def test_without_a_login_in_front_the_initiator_is_nobody() -> None:
+    (request,) = call("POST", "/api/approvals", GOOD)[3].seen
+    assert isinstance(request, Request)
+    assert request.requested_by == "anonymous"
+
+
+def test_the_status_of_a_workflow_is_told() -> None:
+    status, body, _headers, stand_in = call("GET", "/api/approvals/approval-a-1/status")
+    assert (status, body["statusCode"], body["data"]["workflowId"]) == (200, 200, "approval-a-1")
+    assert stand_in.seen == ["a-1"]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_that_is_wrong_is_named(field: str) -> None:
+    status, body, _headers, stand_in = call("POST", "/api/approvals", json.dumps({**FIELDS, field: 7}).encode())
+    assert (status, stand_in.seen) == (400, [])
+    assert field in json.dumps(body)
 
 
 def test_a_decision_is_handed_over() -> None:
-    status, _answer, headers, stand_in = call("POST", "/api/approvals/a-1/decision", YES, draining=True)
+    status, _answer, headers, stand_in = call("POST", "/api/approvals/approval-a-1/decision", YES, draining=True)
     assert (status, headers[b"connection"]) == (200, b"close")
     assert stand_in.seen == [("a-1", Decision("bob", True))]
 
@@ -87,7 +128,7 @@ def test_a_decision_is_handed_over() -> None:
         ("POST", "/api/approvals", b"{", 400, "The body is not JSON"),
         ("POST", "/api/approvals", b"{}", 400, "The request is not valid"),
         ("POST", "/api/approvals", b" " * (MAX_BODY_BYTES + 1), 413, "longer than 65536 bytes"),
-        ("GET", "/api/approvals/%", b"", 400, "'%' is not an id"),
+        ("GET", "/api/approvals/a-1/status", b"", 400, "'a-1' is not the workflow id"),
         ("GET", "/nothing", b"", 404, "There is nothing at /nothing"),
         ("PUT", "/health", b"", 405, "/health does not take PUT; use"),
     ],
@@ -104,13 +145,15 @@ def test_what_cannot_be_taken_is_refused_in_words(method: str, path: str, body: 
     ("error", "status"), [(UnknownApproval("no"), 404), (Refused("no"), 409), (Unavailable("no"), 503)]
 )
 def test_what_goes_wrong_behind_it_is_told(error: Exception, status: int) -> None:
-    found, answer, headers, _stand_in = call("POST", "/api/approvals/a-1/decision", YES, error)
+    found, answer, headers, _stand_in = call("POST", "/api/approvals/approval-a-1/decision", YES, error)
     assert (found, answer) == (status, {"error": "no"})
     assert (headers.get(b"retry-after") == b"5") == (status == 503)
 
 
 def test_what_nobody_expected_keeps_its_secrets() -> None:
-    status, answer, _headers, _stand_in = call("GET", "/api/approvals/a-1", error=RuntimeError("password is hunter2"))
+    status, answer, _headers, _stand_in = call(
+        "GET", "/api/approvals/approval-a-1/status", error=RuntimeError("password is hunter2")
+    )
     assert status == 500
     assert "hunter2" not in str(answer)
 

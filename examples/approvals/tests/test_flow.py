@@ -109,15 +109,24 @@ class Platform:
         return answer.status, json.load(answer)
 
     def ask(self, approval: str, **fields: Any) -> None:
-        body = {"id": approval, "subject": "a laptop", "requested_by": "ann", "approvers": ["bob", "cy"], **fields}
-        assert self.http("POST", "/api/approvals", body)[0] == 202
+        about = {"module": "purchasing", "entityType": "order", "entityId": "4711", "priority": "HIGH"}
+        more = {} if fields.get("kind") == "simple" else {"escalateTo": ["cy"]}
+        body = {"requestId": approval, "approverId": "bob", **about, **more, **fields}
+        status, answer = self.http("POST", "/api/approvals", body)
+        assert (status, answer["data"]["workflowId"]) == (201, f"approval-{approval}")
+
+    def status(self, approval: str) -> dict[str, Any]:
+        status, answer = self.http("GET", f"/api/approvals/approval-{approval}/status")
+        assert status == 200, answer
+        data: dict[str, Any] = answer["data"]
+        return data
 
     def state(self, approval: str) -> dict[str, Any]:
-        return self.http("GET", f"/api/approvals/{approval}")[1]["state"] or {}
+        return self.status(approval)["state"] or {}
 
     def runs(self, approval: str, activity: str) -> bool:
         """Whether a worker has taken such an activity of it and not ended it yet."""
-        workflow = self.http("GET", f"/api/approvals/{approval}")[1]["workflow_id"]
+        workflow = self.status(approval)["workflowId"]
         where = ["--address", self.environment["TEMPORAL_ADDRESS"], "--workflow-id", workflow]
         command = [str(CLI), "workflow", "describe", *where, "--output", "json"]
         pending = json.loads(subprocess.run(command, check=True, capture_output=True).stdout).get(
@@ -130,8 +139,8 @@ class Platform:
 
     def closed(self, approval: str, within: float = 60) -> dict[str, Any]:
         def state() -> dict[str, Any]:
-            body = self.http("GET", f"/api/approvals/{approval}")[1]
-            return body["state"] if body["status"] == "completed" else {}
+            found = self.status(approval)
+            return found["state"] if found["status"] == "COMPLETED" else {}
 
         return eventually(state, within)
 
@@ -155,17 +164,17 @@ def platform(address: str, tmp_path: Path) -> Iterator[Platform]:
 def test_an_approval_escalates_and_is_decided(platform: Platform) -> None:
     with platform.program("approvals.worker"), platform.program("approvals.api") as api:
         assert platform.http("GET", "/health")[1]["temporal"] == "connected"
-        platform.ask("late", wait_seconds=3, fail_times={"notify": 1})
+        platform.ask("late", waitSeconds=3, failTimes={"notify": 1})
         yes = {"by": "cy", "approved": True}
-        status, body = platform.http("POST", "/api/approvals/late/decision", yes)
+        status, body = platform.http("POST", "/api/approvals/approval-late/decision", yes)
         assert (status, body) == (409, {"error": "cy was not asked; asked so far: bob"})
         eventually(lambda: platform.state("late")["asked"] == ["bob", "cy"])
-        assert platform.http("POST", "/api/approvals/late/decision", yes)[0] == 200
+        assert platform.http("POST", "/api/approvals/approval-late/decision", yes)[0] == 200
         assert platform.closed("late")["stage"] == "approved"
-        assert platform.http("POST", "/api/approvals/late/decision", yes)[0] == 200
-        assert platform.http("POST", "/api/approvals/late/decision", {**yes, "approved": False})[0] == 409
+        assert platform.http("POST", "/api/approvals/approval-late/decision", yes)[0] == 200
+        assert platform.http("POST", "/api/approvals/approval-late/decision", {**yes, "approved": False})[0] == 409
 
-        platform.ask("never", kind="simple", approvers=["bob"], wait_seconds=1)
+        platform.ask("never", kind="simple", waitSeconds=1)
         assert platform.closed("never")["stage"] == "expired"
 
         api.send_signal(signal.SIGTERM)
@@ -191,20 +200,20 @@ def test_an_approval_escalates_and_is_decided(platform: Platform) -> None:
 def test_a_stopped_worker_finishes_its_activity_and_a_killed_one_is_replaced(platform: Platform) -> None:
     with platform.program("approvals.api"):
         with platform.program("approvals.worker") as worker:
-            platform.ask("stopped", slow_seconds={"notify": 4})
+            platform.ask("stopped", slowSeconds={"notify": 4})
             eventually(lambda: "audit requested" in platform.ledger("stopped") and platform.runs("stopped", "notify"))
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(30) == 0
         assert platform.ledger("stopped")["notify asked-1"]["attempts"] == 1
         # Without a worker: told in words, and nothing is lost.
-        assert platform.http("GET", "/api/approvals/stopped")[1]["state"] is None
+        assert platform.status("stopped")["state"] is None
 
         with platform.program("approvals.worker") as worker:
             eventually(lambda: platform.state("stopped").get("stage") == "waiting")
             worker.send_signal(signal.SIGKILL)
         with platform.program("approvals.worker"):
             yes = {"by": "bob", "approved": True}
-            eventually(lambda: platform.http("POST", "/api/approvals/stopped/decision", yes)[0] == 200)
+            eventually(lambda: platform.http("POST", "/api/approvals/approval-stopped/decision", yes)[0] == 200)
             assert platform.closed("stopped")["decision"]["by"] == "bob"
     assert not any(row["repeated"] or row["failed"] for row in platform.ledger("stopped").values())
 
@@ -228,7 +237,7 @@ def test_an_incompatible_release_is_found_out(platform: Platform, tmp_path: Path
     with platform.program("approvals.worker"), platform.program("approvals.api"):
         platform.ask("open")
         eventually(lambda: platform.state("open").get("stage") == "waiting")
-        platform.ask("done", kind="simple", approvers=["bob"], wait_seconds=1)
+        platform.ask("done", kind="simple", waitSeconds=1)
         platform.closed("done")
 
         def verdict() -> tuple[int, dict[str, Any]]:

@@ -8,33 +8,58 @@ import pytest
 
 from approvals.model import Decision, Invalid, Request, State, objection, parse_decision, parse_request
 
-GOOD: dict[str, Any] = {"id": "a-1", "subject": "a laptop", "requested_by": "ann", "approvers": ["bob", "cy"]}
+GOOD: dict[str, Any] = {
+    "requestId": "a-1",
+    "approverId": "bob",
+    "module": "purchasing",
+    "entityType": "order",
+    "entityId": "4711",
+    "priority": "HIGH",
+}
 
 
 def test_a_request_needs_no_more_than_this() -> None:
-    assert parse_request(GOOD) == Request("a-1", "escalation", "a laptop", "ann", ["bob", "cy"], 86400)
+    about = {"module": "purchasing", "entity_type": "order", "entity_id": "4711", "priority": "HIGH"}
+    wanted = Request("a-1", "escalation", "purchasing: order 4711", "ann", ["bob"], 86400, **about)
+    assert parse_request(GOOD, "ann") == wanted
+    assert parse_request({**GOOD, "surprise": {}}, "ann") == wanted
+    assert parse_request({**GOOD, "escalateTo": ["cy"]}, "ann").approvers == ["bob", "cy"]
+
+
+@pytest.mark.parametrize("field", GOOD)
+@pytest.mark.parametrize("wrong", [None, 7, {}, ["x"], "", True])
+def test_each_field_is_there_and_a_text(field: str, wrong: Any) -> None:
+    for body in ({**GOOD, field: wrong}, {name: value for name, value in GOOD.items() if name != field}):
+        with pytest.raises(Invalid) as error:
+            parse_request(body, "ann")
+        assert [problem.field for problem in error.value.problems] == [field]
+
+
+@pytest.mark.parametrize("priority", ["LOW", "MEDIUM", "HIGH", "URGENT", "VERY_HIGH"])
+def test_priorities_are_words(priority: str) -> None:
+    assert parse_request({**GOOD, "priority": priority}, "ann").priority == priority
 
 
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"id": "a/1"}, "id"),
-        ({"id": 1}, "id"),
+        ({"requestId": "a/1"}, "requestId"),
+        ({"priority": "high"}, "priority"),
         ({"kind": "complex"}, "kind"),
         ({"kind": []}, "kind"),
-        ({"kind": "simple"}, "approvers"),
-        ({"subject": " "}, "subject"),
-        ({"approvers": []}, "approvers"),
-        ({"approvers": ["bob", "bob"]}, "approvers"),
-        ({"wait_seconds": 0}, "wait_seconds"),
-        ({"wait_seconds": True}, "wait_seconds"),
-        ({"fail_times": {"pay": 1}}, "fail_times"),
-        ({"slow_seconds": {"audit": 121}}, "slow_seconds"),
+        ({"kind": "simple", "escalateTo": ["cy"]}, "escalateTo"),
+        ({"escalateTo": "cy"}, "escalateTo"),
+        ({"escalateTo": ["bob"]}, "escalateTo"),
+        ({"escalateTo": ["cy", "cy"]}, "escalateTo"),
+        ({"waitSeconds": 0}, "waitSeconds"),
+        ({"waitSeconds": True}, "waitSeconds"),
+        ({"failTimes": {"pay": 1}}, "failTimes"),
+        ({"slowSeconds": {"audit": 121}}, "slowSeconds"),
     ],
 )
 def test_each_mistake_is_named(change: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as error:
-        parse_request({**GOOD, **change})
+        parse_request({**GOOD, **change}, "ann")
     assert [problem.field for problem in error.value.problems] == [field]
 
 
