@@ -108,7 +108,7 @@ def inventory(folder: Path, vm: str, **variables: Any) -> Path:
             {
                 "all": {
                     "vars": {"ansible_connection": "community.docker.docker"},
-                    "hosts": {"one": {"ansible_host": vm, **variables}},
+                    "hosts": {"one": {"ansible_host": vm, "topology_applications": [], **variables}},
                     "children": dict.fromkeys(("postgres", "temporal", "temporal_ui"), one),
                 }
             }
