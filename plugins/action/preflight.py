@@ -13,6 +13,7 @@ from pathlib import Path
 from ansible.plugins.action import ActionBase
 from ansible_collections.durable.temporal.plugins.plugin_utils import _environments as environments
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_applications as applications
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_sources as sources
@@ -22,6 +23,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._references impor
 
 WIRING = "topology"
 OWN = "preflight"
+DEPLOY_USERS = ("topology_deploy_user", "host_deploy_user")
 # Judged on every host, whichever roles it runs.
 WIRED = ("topology_size", "topology_applications", "topology_namespaces")
 
@@ -75,7 +77,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         ]
         problems += _once(judged, own)
         problems += sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))
-        problems += _platform(roles, values, given["probe"])
+        problems += _platform(roles, values, given["probe"], variables)
 
         result.update(
             changed=False,
@@ -133,7 +135,9 @@ def _once(judged: t.Sequence[t.Sequence[options_.Problem]], defaults: t.Mapping[
     ]
 
 
-def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any]) -> list[options_.Problem]:
+def _platform(
+    roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any], variables: dict[str, t.Any] | None = None
+) -> list[options_.Problem]:
     ports = platform.ports(roles, values)
     declared = platform.applications(values) if platform.APPLICATION_ROLES & set(roles) else []
     problems = [
@@ -153,12 +157,23 @@ def _platform(roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any
         reason = str(said).strip().splitlines()[-1]
         step = "Make sure that this user may log in and become root there, and run this again."
         return [*problems, options_.wrong("the host", f"out of reach ({reason})", "an answer", step)]
+    about = applications.check(declared, probe, _people(values, variables or {}))
+    claimed = {problem.about for problem in about if problem.level == "error"}
+    foreign = platform.check_foreign(ports, probe)
     return [
         *problems,
+        *about,
         *platform.check_system(roles, probe),
         *platform.check_node(roles, values, probe),
         *platform.check_engine(roles, values, probe),
         *platform.check_room(probe, values.get("topology_size"), bool({"postgres", "temporal"} & set(roles))),
         *platform.check_containers(roles, values, probe),
-        *platform.check_foreign(ports, probe),
+        # What a rename has left holds the port, which is told with the rename.
+        *(problem for problem in foreign if problem.about.replace("the port of ", "") not in claimed),
     ]
+
+
+def _people(values: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, str]:
+    """Accounts that are not for applications, and what they are for."""
+    named = {"ansible_user": variables.get("ansible_user"), **{k: values.get(k) for k in DEPLOY_USERS}}
+    return {str(name): f"that of {variable}" for variable, name in named.items() if name}

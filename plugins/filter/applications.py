@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import ecosystem, processes
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import processes as instances
@@ -23,7 +24,7 @@ HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "release
 POLLERS = ("temporal_address", "namespace", "task_queues", "poller_identity")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url", *POLLERS)
 SYSTEMD = ("name", "releases", "current", "configuration", "health_url")
-STATUS = ("name", "user", "runtime", "health_url", "root")
+STATUS = ("name", "user", "group", "runtime", "pm2_home", "health_url", "root")
 
 
 def _view(
@@ -39,7 +40,10 @@ def _view(
     if view == "replay":
         return {k: application[k] for k in REPLAY}
     if view == "host":
-        return {k: application[k] for k in (*HOST, "ecosystem")}
+        return {
+            **{k: application[k] for k in (*HOST, "ecosystem")},
+            "record": _registry.text(_registry.record(application)),
+        }
     if view == "pm2":
         wanted = processes(ecosystem(*with_secrets(context, application, environment)))
         return {**{k: application[k] for k in PM2}, "processes": wanted}

@@ -22,6 +22,30 @@ USER: dict[str, dict[str, t.Any]] = {
     "system": {"type": "bool", "default": False},
 }
 
+# In the comment of the accounts that we make: those of applications, and those of people.
+MARKS = {True: "durable.temporal application", False: "durable.temporal"}
+SYSTEM_NUMBERS = 1000
+NO_LOGIN = ("nologin", "false")
+
+
+class ForeignAccount(Exception):
+    """An account belongs to the system or to a person; the text is for the operator."""
+
+
+def complaint(name: str, number: int, shell: str, comment: str) -> str:
+    """Why an account must not run applications; empty when it may.
+
+    :param shell: its login shell, a path.
+    :param comment: the field of its entry that says what it is.
+    """
+    if comment.partition(",")[0] == MARKS[True]:
+        return ""
+    if number < SYSTEM_NUMBERS or number > 65533:
+        return f"{name} is an account of the system (number {number}), which was not made for applications"
+    if shell.rpartition("/")[2] not in NO_LOGIN:
+        return f"{name} is an account that people log in with ({shell or 'the default shell'})"
+    return ""
+
 
 def user_number(name: str) -> int | str:
     """The number of a user; the name itself when there is no such user yet."""
@@ -61,10 +85,18 @@ def present(name: str) -> dict[str, t.Any] | None:
     return {"group": group_name(account.pw_gid), "groups": member, "shell": account.pw_shell}
 
 
+def ours(name: str, system: bool) -> bool:
+    """Whether we have made an account, of this kind."""
+    return pwd.getpwnam(name).pw_gecos.partition(",")[0] == MARKS[system]
+
+
 def plan_for(declared: t.Iterable[Item]) -> Plan:
     """Compare. Keys are ``group NAME`` and ``user NAME``; a user's own group comes before it.
 
+    An account that we have not made keeps its shell and its primary group.
+
     :param declared: values of :data:`USER`; only fields that are set count.
+    :raises ForeignAccount: an account of the system or of a person is to run an application.
     """
     plan = Plan()
     for user in declared:
@@ -73,6 +105,14 @@ def plan_for(declared: t.Iterable[Item]) -> Plan:
         if group and isinstance(group_number(group), str) and f"group {group}" not in {c.key for c in plan}:
             plan.add(f"group {group}", None, {"system": user["system"]})
         wanted = {field: value for field, value in (("group", group), ("shell", user["shell"])) if value}
+        if have and not ours(name, user["system"]):
+            account = pwd.getpwnam(name)
+            reason = complaint(name, account.pw_uid, account.pw_shell, account.pw_gecos) if user["system"] else ""
+            if reason:
+                raise ForeignAccount(
+                    f"{reason}; expected one that only runs applications. Choose another user for them."
+                )
+            wanted = {}
         after = {**(have or {"groups": [], "system": user["system"]}), **wanted}
         after["groups"] = sorted({*after["groups"], *user["groups"]} - ({after["group"]} - {*after["groups"]}))
         plan.add(f"user {name}", have, after)
@@ -96,4 +136,4 @@ def command(change: Change) -> list[str]:
     if change.before:
         return ["usermod", *arguments, name]
     home = ["--system", "--home-dir", "/nonexistent", "--no-create-home"] if after["system"] else ["--create-home"]
-    return ["useradd", *home, *arguments, name]
+    return ["useradd", *home, "--comment", MARKS[after["system"]], *arguments, name]

@@ -16,6 +16,60 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # A release is tried beside the live one by processes with this in their name.
 CANDIDATE = "-candidate"
 PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# Ours alone: below a directory of the system, an application called nginx or security would take what others have there.
+CONFIGURATION = "/etc/durable-temporal"
+STATE = "/var/lib/durable-temporal"
+
+# Units, nginx sites and directories below /opt are named after an application: these names have an owner.
+RESERVED = frozenset(
+    (
+        *(
+            "containerd",
+            "docker",
+            "init",
+            "nginx",
+            "pm2",
+            "postgres",
+            "postgresql",
+            "root",
+            "ssh",
+            "sshd",
+            "sudo",
+            "system",
+        ),
+        *(
+            "systemd",
+            "user",
+            "durable-temporal",
+            "temporal",
+            "temporal-admin-tools",
+            "temporal-postgres",
+            "temporal-server",
+        ),
+        "temporal-ui",
+    )
+)
+# Below these, nothing is an application's own: the system's, a person's (units do not see /home), or gone after a reboot.
+SYSTEM_PLACES = (
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "home",
+    "lib",
+    "lib64",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+)
+# Directly below /var everything is the system's, and so is what these hold.
+SYSTEM_STATE = ("docker", "containerd", "dpkg", "apt", "postgresql", "systemd", "nginx", "durable-temporal", "private")
+# Members of these can become root, or read what only root should.
+PRIVILEGED_GROUPS = ("adm", "disk", "docker", "kmem", "lxd", "root", "shadow", "sudo", "wheel")
 
 # What an application may leave out. Paths follow from its name.
 DEFAULTS: dict[str, t.Any] = {
@@ -148,6 +202,17 @@ def _check_together(application: t.Mapping[str, t.Any]) -> None:
         )
 
 
+def _check_place(name: str, root: str) -> None:
+    """:raises InvalidApplication: the root of an application is not its own."""
+    parts = root.split("/")[1:]
+    own = root.startswith("/") and len(parts) > 1 and not {"", ".", ".."} & set(parts)
+    state = parts[:1] == ["var"] and (len(parts) < 3 or (parts[1] in ("lib", "log") and parts[2] in SYSTEM_STATE))
+    if not own or parts[0] in SYSTEM_PLACES or state or parts[:2] == ["opt", "pm2"]:
+        raise InvalidApplication(
+            f"application {name}: root is {root!r}; expected a directory of its own such as /opt/{name}/workflow."
+        )
+
+
 def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """An application with its defaults and its places on the host filled in.
 
@@ -160,6 +225,11 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             f"an application's name is {name!r}; expected lower-case letters, digits and single hyphens, "
             "such as order-processing."
         )
+    if name in RESERVED:
+        raise InvalidApplication(
+            f"an application's name is {name!r}, which the system or this collection uses; expected another, such as "
+            f"{name}-jobs."
+        )
     application: dict[str, t.Any] = {
         "name": name,
         **DEFAULTS,
@@ -167,10 +237,7 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         **{k: v for k, v in declared.items() if v is not None},
     }
     application["root"] = root = str(application["root"]).rstrip("/")
-    if not root.startswith("/") or root.count("/") < 2 or "/../" in f"{root}/":
-        raise InvalidApplication(
-            f"application {name}: root is {root!r}; expected a directory of its own such as /opt/{name}/workflow."
-        )
+    _check_place(name, root)
     if application["user"] == "root":
         raise InvalidApplication(f"application {name}: user is root; applications run as a user without rights.")
     for option, choices in CHOICES.items():
@@ -179,6 +246,11 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
                 f"application {name}: {option} is {application[option]!r}; expected {' or '.join(choices)}."
             )
     application.setdefault("group", application["user"])
+    if application["group"] in PRIVILEGED_GROUPS:
+        raise InvalidApplication(
+            f"application {name}: group is {application['group']}, whose members can do what applications must not; "
+            "expected one without such rights."
+        )
     runtime = application["runtime"]
     application["processes"] = [_process(name, runtime, process) for process in application["processes"]]
     names = [process["name"] for process in application["processes"]]
@@ -189,12 +261,12 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         current=f"{root}/current",
         releases=f"{root}/releases",
         shared=f"{root}/shared",
-        home=f"/var/lib/{name}",
-        pm2_home=f"/var/lib/{name}/.pm2",
+        home=f"{STATE}/home/{name}",
+        pm2_home=f"{STATE}/home/{name}/.pm2",
         unit=f"{name}-pm2.service",
-        configuration=f"/etc/{name}",
-        ecosystem=f"/etc/{name}/ecosystem.config.json",
-        crash_log=f"/etc/{name}/crash-log.cjs",
+        configuration=f"{CONFIGURATION}/{name}",
+        ecosystem=f"{CONFIGURATION}/{name}/ecosystem.config.json",
+        crash_log=f"{CONFIGURATION}/{name}/crash-log.cjs",
         logs=f"/var/log/pm2/{name}",
     )
     return application

@@ -17,6 +17,8 @@ import socket
 import struct
 import typing as t
 
+from ansible_collections.durable.temporal.plugins.module_utils._accounts import complaint
+
 _LISTEN = "0A"
 _CONTAINER_ID = re.compile(r"(?:docker-|/docker/|libpod-|/crio-)([0-9a-f]{12,64})")
 _PORT = re.compile(r"(?:(?P<address>\S+):)?(?P<first>\d+)(?:-(?P<last>\d+))?->\d+(?:-\d+)?/tcp")
@@ -137,6 +139,12 @@ def parse_containers(text: str) -> list[dict[str, t.Any]]:
             }
         )
     return found
+
+
+def parse_accounts(text: str) -> dict[str, str]:
+    """Why each account in the text of ``/etc/passwd`` must not run applications; empty for those that may."""
+    fields = [line.split(":") for line in text.splitlines()]
+    return {f[0]: complaint(f[0], int(f[2]), f[6], f[4]) for f in fields if len(f) == 7 and f[2].isdigit()}
 
 
 def read(path: str) -> str:

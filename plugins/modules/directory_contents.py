@@ -18,7 +18,8 @@ description:
   - With O(apply_command), a program is told about new contents, and a run that was interrupted before it was told is
     made good by the next run.
   - With O(users), the users that own the directories are made first, and with O(services), units of systemd run with
-    what was written.
+    what was written. Accounts that this collection has made say so in their comment; others keep their shell and their
+    primary group.
 author:
   - The durable.temporal contributors (@durable-temporal)
 extends_documentation_fragment:
@@ -47,7 +48,10 @@ options:
         description: Its login shell.
         type: str
       system:
-        description: Whether a new user is one of the system, without a home directory.
+        description:
+          - Whether a new user is one of the system, without a home directory, that runs applications.
+          - One of that name that is there already must be made by this collection, or one that nobody logs in with and
+            that has a number of 1000 or more.
         type: bool
         default: false
   test_command:
@@ -325,7 +329,7 @@ def main() -> None:
     )
     try:
         module.exit_json(**work(module))
-    except (Refused, OSError) as error:
+    except (Refused, accounts.ForeignAccount, OSError) as error:
         module.fail_json(msg=str(error))
 
 

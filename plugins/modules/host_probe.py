@@ -128,6 +128,28 @@ engine:
     whether it is our C(own).
   returned: always
   type: dict
+applications:
+  description: What was recorded of each application that this collection has put on the host, without secrets.
+  returned: always
+  type: list
+  elements: dict
+units:
+  description: Application to the runtimes, V(pm2) and V(systemd), that have units for it.
+  returned: always
+  type: dict
+foreign_files:
+  description: Units, commands and the like of others, with a name as those of an application would have.
+  returned: always
+  type: list
+  elements: str
+accounts:
+  description: Name to why this account of C(/etc/passwd) must not run applications; empty when it may.
+  returned: always
+  type: dict
+login:
+  description: The account that logged in, when it became another by sudo.
+  returned: always
+  type: str
 certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
@@ -147,6 +169,7 @@ from ansible_collections.durable.temporal.plugins.module_utils import (
     _engine,
     _packages,
     _probe,
+    _registry,
 )
 
 
@@ -204,6 +227,11 @@ def main() -> None:
         engine=_engine.look(module.run_command, shutil.which("docker"), dpkg),
         artifacts=artifacts(module),
         certificates=_certificates.present(),
+        applications=_registry.records(),
+        units=_registry.runtimes(),
+        foreign_files=_registry.foreign_files(),
+        accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
+        login=os.environ.get("SUDO_USER", ""),
     )
 
 

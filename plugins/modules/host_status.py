@@ -14,6 +14,7 @@ description:
   - Looks at containers, systemd units, processes of applications, URLs and file systems in one pass and reports one check
     for each.
   - Of each application it tells which release is live, since when and by whom, and who holds its lock.
+  - An application that is on the host and not in O(applications) is degraded.
   - It never changes anything and never fails because something is unhealthy; RV(checks) says so.
 author:
   - The durable.temporal contributors (@durable-temporal)
@@ -37,8 +38,8 @@ options:
   applications:
     description:
       - Applications that PM2 or systemd runs, as they are declared for the roles that run them.
-      - Of each, C(name), C(user), C(root), C(runtime), C(processes) (C(name) and C(instances)) and C(health_url) are
-        read.
+      - Of each, C(name), C(user), C(group), C(root), C(runtime), C(pm2_home), C(processes) (C(name) and C(instances))
+        and C(health_url) are read.
     type: list
     elements: dict
     default: []
@@ -129,6 +130,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
 from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Holder, Lock, Run, age
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, Instance, parse_show
@@ -294,6 +296,31 @@ def unit_checks(application: str, wanted: t.Mapping[str, int], found: t.Sequence
     return checks
 
 
+def declared_checks(
+    declared: t.Mapping[str, str], entries: t.Sequence[_registry.Record], units: t.Mapping[str, t.Sequence[str]]
+) -> list[Check]:
+    """What is on the host and not declared, which goes on as it is; nothing when there is none.
+
+    :param declared: application to its runtime.
+    :param entries: what is recorded on the host.
+    :param units: application to the runtimes that have units for it.
+    """
+    checks = []
+    for name in sorted(entry["name"] for entry in _registry.active(entries)):
+        message = f"Declare it, or remove it: remove.yml -e remove_application={name}"
+        found = ""
+        if name not in declared:
+            found = "on this host, not declared"
+        elif others := [runtime for runtime in units.get(name, ()) if runtime != declared[name]]:
+            found = f"has units of {others[0]} too, and is declared for {declared[name]}"
+            message = (
+                f"Take it out of topology_applications, remove it, and declare it again; see {message.split(': ')[1]}"
+            )
+        if found:
+            checks.append(Check(name, "declaration", "degraded", found, "what is declared, and nothing else", message))
+    return checks
+
+
 def disk_check(path: str, used: int, free: int, free_percent: int) -> Check:
     """Room on the file system of ``path``; sizes in bytes. As ``df`` counts, without the blocks that are root's reserve."""
     total = used + free
@@ -351,11 +378,11 @@ def _unit_states(module: AnsibleModule, names: t.Sequence[str]) -> dict[str, str
     return dict(zip(names, [*out.split(), *["unknown"] * len(names)]))
 
 
-def _jlist(module: AnsibleModule, home: str, user: str) -> list[t.Mapping[str, t.Any]]:
+def _jlist(module: AnsibleModule, home: str, user: str, group: str) -> list[t.Mapping[str, t.Any]]:
     # Asking PM2 without a daemon would start one outside of its unit.
     if not os.path.exists(os.path.join(home, "rpc.sock")):
         return []
-    command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", "-i"]
+    command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups", "env", "-i"]
     command += [
         f"PM2_HOME={home}",
         f"HOME={os.path.dirname(home)}",
@@ -412,7 +439,7 @@ def main() -> None:
         if application.get("runtime") == "systemd":
             checks += unit_checks(name, wanted, _instances(module, name, wanted))
         else:
-            present = _jlist(module, f"/var/lib/{name}/.pm2", str(application.get("user", name)))
+            present = _jlist(module, *(str(application[field]) for field in ("pm2_home", "user", "group")))
             checks += process_checks(name, wanted, present, now_ms)
         if application.get("root"):
             root = Path(str(application["root"]))
@@ -421,6 +448,8 @@ def main() -> None:
             checks += _release_checks(name, root, release, now_ms / 1000)
         if application.get("health_url"):
             checks.append(_url_check(name, str(application["health_url"]), 200, 5))
+    runtimes = {str(a["name"]): str(a.get("runtime", "pm2")) for a in options["applications"]}
+    checks += declared_checks(runtimes, _registry.records(), _registry.runtimes())
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
     for path in options["paths"]:
         if os.path.exists(path):

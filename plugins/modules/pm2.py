@@ -291,6 +291,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon impor
     listens,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, complaint, read
+from ansible_collections.durable.temporal.plugins.module_utils._registry import refusal
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     health,
@@ -813,11 +814,19 @@ def reported(module: TemporalModule, application: str, works: t.Sequence[Work] =
     module.fail(f"{socket.gethostname()}: {application}: {text}", changed=touched(works))
 
 
+def check(module: TemporalModule, application: t.Mapping[str, t.Any]) -> None:
+    """:raises Pm2Error: what runs on this host already must not get a second set of processes."""
+    ending = module.params["state"] in ("withdrawn", "deleted")
+    if reason := "" if ending else refusal(application["name"], "pm2", application["current"]):
+        raise Pm2Error(reason)
+
+
 def attempt(module: TemporalModule) -> None:
     """Try what would be started, or take away what was tried."""
     candidates: list[Candidate] = []
     for application in module.params["applications"]:
         with reported(module, application["name"]):
+            check(module, application)
             candidates.append(Candidate(module, application))
             if module.params["state"] == "candidate":
                 candidates[-1].run()
@@ -850,6 +859,7 @@ def main() -> None:
     works: list[Work] = []
     for application in module.params["applications"]:
         with reported(module, application["name"], works):
+            check(module, application)
             works.append(Work(module, application))
             works[-1].run()
     module.exit(**result(works))

@@ -236,7 +236,6 @@ changes:
 import contextlib
 import os
 import socket
-import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -244,24 +243,21 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._application import candidate_queue
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
+from ansible_collections.durable.temporal.plugins.module_utils._registry import refusal
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import (
     CANDIDATE_NUMBER,
-    SHOWN,
-    UNITS,
     Instance,
     Unit,
     candidate_text,
     checks,
     environment_file,
     listens,
-    owner,
-    parse,
-    parse_show,
     socket_text,
     trouble,
     unit_of,
     wanted_units,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd, SystemdError
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     POLL_SECONDS,
     BusyError,
@@ -291,62 +287,6 @@ APPLICATION: dict[str, t.Any] = {
 }
 # A candidate must answer this often in a row: the first answer of a program may be its last.
 HEALTHY_ANSWERS = 3
-LOG_LINES = 12
-
-
-class SystemdError(Exception):
-    """Why processes cannot be brought to the wanted state; the text is for the operator."""
-
-
-class Systemd:
-    """systemd of this host, and its directory of units."""
-
-    def __init__(self, units: str = UNITS, timeout_seconds: float = 600) -> None:
-        self.units = Path(units)
-        self.timeout_seconds = timeout_seconds
-
-    def call(self, *arguments: str) -> str:
-        """:raises SystemdError: systemctl failed; with what it said."""
-        try:
-            result = subprocess.run(
-                ["systemctl", *arguments], check=False, capture_output=True, text=True, timeout=self.timeout_seconds
-            )
-        except subprocess.TimeoutExpired:
-            raise SystemdError(f"systemctl {arguments[0]} did not end within {self.timeout_seconds:.0f} s") from None
-        if result.returncode != 0:
-            raise SystemdError(f"systemctl {' '.join(arguments)} failed: {result.stderr.strip()[-600:]}")
-        return result.stdout
-
-    def instances(self, application: str, processes: t.Iterable[str]) -> list[Instance]:
-        """Instances that have a unit file for this application, or that are loaded."""
-        names = [n for n in self.files(application) if parse(application, n)]
-        # What is loaded without a file: somebody has removed the file of one that runs.
-        patterns = [f"{application}-{process}@*.service" for process in processes]
-        shown = self.call("show", SHOWN, *names, *patterns) if names or patterns else ""
-        return [i for i in parse_show(application, shown) if i.unit.name in names or i.active != "inactive"]
-
-    def files(self, application: str) -> dict[str, str]:
-        """Name to text of the units and sockets that were written for an application."""
-        found = {}
-        for path in sorted(self.units.glob(f"{application}-*")):
-            if path.suffix in (".service", ".socket") and path.is_file():
-                text = path.read_text(errors="replace")
-                if owner(text) == application:
-                    found[path.name] = text
-        return found
-
-    def state(self, unit: str) -> tuple[bool, bool]:
-        """Whether a unit is active, and whether it is enabled."""
-        shown = self.call("show", "--property=ActiveState,UnitFileState", unit)
-        values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-        return values.get("ActiveState") == "active", values.get("UnitFileState") == "enabled"
-
-    def said(self, unit: str, since: float) -> str:
-        """The last lines of a unit's journal."""
-        command = ["journalctl", "--no-pager", "--output=cat", f"--lines={LOG_LINES}", f"--since=@{since:.0f}"]
-        result = subprocess.run([*command, f"--unit={unit}"], check=False, capture_output=True, text=True)
-        lines = [line[:300] for line in result.stdout.splitlines()]
-        return f"\nLast lines of {unit}:\n  " + "\n  ".join(lines) if lines else ""
 
 
 def write(path: Path, content: str, mode: int) -> None:
@@ -655,19 +595,7 @@ class Work:
         self.systemd.call("daemon-reload")
 
     def _remove(self, names: t.Sequence[str]) -> None:
-        """Have units gone: first from the next boot, then by asking their programs to end, then their files."""
-        loaded = {i.unit.name for i in self.found}
-        names = [n for n in names if n in loaded or (self.systemd.units / n).is_file()]
-        if not names:
-            return
-        with contextlib.suppress(SystemdError):
-            self.systemd.call("disable", "--quiet", *names)
-        self.systemd.call("stop", *names)
-        with contextlib.suppress(SystemdError):
-            self.systemd.call("reset-failed", *names)
-        for name in names:
-            (self.systemd.units / name).unlink(missing_ok=True)
-        self.systemd.call("daemon-reload")
+        self.systemd.remove(names, {i.unit.name for i in self.found})
 
     def _forget(self, keep: t.Collection[str]) -> None:
         """Remove the environment files of definitions that nothing runs with."""
@@ -810,6 +738,9 @@ def main() -> None:
     works: list[Work] = []
     for application in module.params["applications"]:
         try:
+            ending = state in ("withdrawn", "deleted")
+            if reason := "" if ending else refusal(application["name"], "systemd", application["current"]):
+                raise SystemdError(reason)
             if state in ("candidate", "withdrawn"):
                 candidate = Candidate(module, application, systemd)
                 works.append(candidate)

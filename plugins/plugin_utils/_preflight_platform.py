@@ -485,7 +485,18 @@ def check_applications(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]
                     )
                 )
             seen.setdefault(str(value), index)
+    roots = {str(a.get("name")): str(a["root"]).rstrip("/") for a in declared if a.get("root")}
     for index, application in enumerate(declared):
+        root = roots.get(str(application.get("name")), "")
+        if within := [n for n, r in roots.items() if root.startswith((f"{r}/releases/", f"{r}/shared/"))]:
+            problems.append(
+                wrong(
+                    f"topology_applications[{index}].root",
+                    f"{root}, which lies in what belongs to {within[0]}",
+                    "a directory of its own",
+                    "Change one of them.",
+                )
+            )
         try:
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:

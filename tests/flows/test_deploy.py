@@ -42,7 +42,9 @@ class Host:
     def leftovers(self) -> str:
         """What only an unfinished run may have: a lock, half a release, a candidate and its secrets."""
         found = self.on_vm(rf"find {APPLICATION} -maxdepth 2 \( -name '*.partial' -o -name '*.new' -o -name .lock \)")
-        return found + self.on_vm("find /etc/order-processing -name 'candidate*'; pgrep -fa -- '[-]candidate' || :")
+        return found + self.on_vm(
+            "find /etc/durable-temporal/order-processing -name 'candidate*'; pgrep -fa -- '[-]candidate' || :"
+        )
 
 
 @pytest.fixture

@@ -210,7 +210,10 @@ def test_the_key_lies_nowhere_but_with_the_processes(host: Host, cluster: Path) 
     found = on(
         VM, f"grep -rlF {shlex.quote(line)} /etc /opt /var /run /tmp /home /root 2>/dev/null", check=False
     ).split()
-    expected = ["/etc/order-processing/ecosystem.config.json", "/var/lib/order-processing/.pm2/dump.pm2"]
+    expected = [
+        "/etc/durable-temporal/order-processing/ecosystem.config.json",
+        "/var/lib/durable-temporal/home/order-processing/.pm2/dump.pm2",
+    ]
     assert sorted(path for path in found if not path.endswith(".bak")) == expected
     modes = on(VM, f"stat -c '%a %U' {' '.join(found)}").split("\n")
     assert {mode for mode in modes if mode} == {"600 workflow"}

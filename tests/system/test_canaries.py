@@ -22,9 +22,9 @@ PLACES = {
     "temporal-database-password": [rf"{SECRETS}/temporal/database-password"],
 }
 OF_ENVIRONMENTS = [
-    r"/etc/[^/]+/ecosystem\.config\.(json|js)",  # the environment of the application's processes
-    r"/var/lib/[^/]+/\.pm2/dump\.pm2(\.bak)?",  # PM2's copy of it, from which it resurrects them after a reboot
-    r"/etc/[^/]+/[^/]+\.[0-9a-f]{8}\.env",  # the same of processes that systemd runs
+    r"/etc/durable-temporal/[^/]+/ecosystem\.config\.(json|js)",  # the environment of the application's processes
+    r"/var/lib/durable-temporal/home/[^/]+/\.pm2/dump\.pm2(\.bak)?",  # PM2's copy of it, from which it resurrects them after a reboot
+    r"/etc/durable-temporal/[^/]+/[^/]+\.[0-9a-f]{8}\.env",  # the same of processes that systemd runs
     rf"{SECRETS}/temporal-ui/environment",  # what the UI's container reads when it starts
 ]
 SEARCHED = ["/dev/shm", "/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var"]

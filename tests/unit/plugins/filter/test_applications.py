@@ -20,8 +20,8 @@ VERSIONED = {"name": "a", "runtime": "systemd", "versioning": "worker_deployment
 def test_paths_follow_from_the_name() -> None:
     application = normalise({"name": "order-processing"})
     assert application["root"] == "/opt/order-processing/workflow"
-    assert application["ecosystem"] == "/etc/order-processing/ecosystem.config.json"
-    assert application["pm2_home"] == "/var/lib/order-processing/.pm2"
+    assert application["ecosystem"] == "/etc/durable-temporal/order-processing/ecosystem.config.json"
+    assert application["pm2_home"] == "/var/lib/durable-temporal/home/order-processing/.pm2"
     assert application["unit"] == "order-processing-pm2.service"
     assert (application["user"], application["group"]) == ("workflow", "workflow")
 
@@ -51,7 +51,15 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
         ({"name": "../etc"}, "lower-case"),
         ({"name": "a", "root": "relative"}, "root is 'relative'"),
         ({"name": "a", "root": "/"}, "root is ''"),
-        ({"name": "a", "root": "/opt/../etc"}, "directory of its own"),
+        *(
+            ({"name": "a", "root": root}, "directory of its own")
+            for root in (
+                *("/opt/../etc", "/opt//a", "/opt", "/etc/a", "/usr/local/a", "/home/a", "/root/a", "/var/a", "/run/a"),
+                *("/var/lib/docker/a", "/var/lib/durable-temporal/applications", "/opt/pm2/a"),
+            )
+        ),
+        *(({"name": name}, "which the system or this collection uses") for name in ("nginx", "systemd", "temporal-ui")),
+        *(({"name": "a", "group": group}, f"group is {group}") for group in ("root", "docker", "sudo")),
         ({"name": "a", "user": "root"}, "user is root"),
         ({"name": "a", "processes": [{"name": "w"}]}, "script is missing"),
         ({"name": "a", "processes": [{"script": "x"}]}, "a name"),
@@ -110,7 +118,7 @@ def test_a_view_of_a_runtime_leaves_out_the_others_and_holds_no_secret() -> None
     assert systemd["processes"][0]["port"] == "8080"
     assert "canary" not in str(systemd)
     (path,) = systemd_environments({}, declared)
-    assert path == f"/etc/b/worker.{systemd['processes'][0]['definition']}.env"
+    assert path == f"/etc/durable-temporal/b/worker.{systemd['processes'][0]['definition']}.env"
     assert systemd_environments({}, declared)[path] == 'KEY="canary"\nPORT="8080"\n'
 
 

@@ -10,11 +10,12 @@ from unittest import mock
 
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils import _accounts
-from ansible_collections.durable.temporal.plugins.module_utils._accounts import command, plan_for
+from ansible_collections.durable.temporal.plugins.module_utils._accounts import ForeignAccount, command, plan_for
 from hypothesis import given
 from hypothesis import strategies as st
 
 NAMES = ("deploy", "workflow", "docker")
+APPLICATION = {"name": "workflow", "group": "workflow", "shell": "/usr/sbin/nologin", "system": True}
 
 
 class Host:
@@ -33,6 +34,7 @@ class Host:
         if tool == "useradd":
             assert name not in self.users
             self.users[name] = {"shell": "/bin/sh", "groups": set(), "home": "--create-home" in arguments}
+            self.users[name]["comment"] = options["--comment"]
         user = self.users[name]
         user["shell"] = options.get("--shell", user["shell"])
         if "--gid" in options:
@@ -53,7 +55,10 @@ class Host:
         return commands
 
     def user(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(pw_gid=self.users[name]["gid"], pw_shell=self.users[name]["shell"])
+        user = self.users[name]
+        return SimpleNamespace(
+            pw_uid=user.get("uid", 999), pw_gid=user["gid"], pw_shell=user["shell"], pw_gecos=user.get("comment", "")
+        )
 
     def group(self, wanted: str | int) -> SimpleNamespace:
         by_number = {number: name for name, number in self.groups.items()}
@@ -72,7 +77,15 @@ def test_a_user_of_the_system_has_its_group_and_no_home() -> None:
         ["groupadd", "--system", "workflow"],
         [
             *("useradd", "--system", "--home-dir", "/nonexistent", "--no-create-home"),
-            *("--gid", "workflow", "--shell", "/usr/sbin/nologin", "workflow"),
+            *(
+                "--comment",
+                "durable.temporal application",
+                "--gid",
+                "workflow",
+                "--shell",
+                "/usr/sbin/nologin",
+                "workflow",
+            ),
         ],
     ]
 
@@ -90,6 +103,42 @@ def test_a_person_has_a_home_and_stays_in_other_groups() -> None:
     assert host.declare({"name": "deploy"}) == []
 
 
+@pytest.mark.parametrize(
+    ("account", "said"),
+    [
+        ({"uid": 0, "shell": "/bin/bash"}, "is an account of the system (number 0)"),
+        ({"uid": 33, "shell": "/usr/sbin/nologin"}, "is an account of the system (number 33)"),
+        ({"uid": 65534, "shell": "/usr/sbin/nologin"}, "is an account of the system (number 65534)"),
+        ({"uid": 1000, "shell": "/bin/bash"}, "is an account that people log in with (/bin/bash)"),
+        ({"uid": 1000, "shell": "", "comment": "Ann,,,"}, "is an account that people log in with (the default shell)"),
+        # The deploy user, which we have made, too.
+        ({"uid": 1000, "shell": "/bin/bash", "comment": "durable.temporal"}, "is an account that people log in with"),
+    ],
+)
+def test_an_account_of_others_runs_no_application(account: dict[str, t.Any], said: str) -> None:
+    host = Host()
+    host.groups["workflow"] = 1000
+    host.users["workflow"] = {"gid": 1000, "groups": set(), **account}
+    with pytest.raises(ForeignAccount) as refused:
+        host.declare(APPLICATION)
+    assert f"workflow {said}" in str(refused.value)
+
+
+def test_an_account_that_nobody_logs_in_with_is_used_as_it_is() -> None:
+    host = Host()
+    host.groups.update(users=100, workflow=101)
+    host.users["workflow"] = {"gid": 100, "groups": set(), "uid": 1001, "shell": "/bin/false"}
+    assert host.declare(APPLICATION) == []
+
+
+def test_the_shell_and_group_of_a_person_stay() -> None:
+    host = Host()
+    host.groups.update(users=100)
+    host.users["admin"] = {"gid": 100, "groups": set(), "uid": 1000, "shell": "/bin/zsh"}
+    done = host.declare({"name": "admin", "shell": "/bin/bash", "group": "users", "groups": ["docker"]})
+    assert done == [["usermod", "--append", "--groups", "docker", "admin"]]
+
+
 def test_two_users_may_share_a_group_that_is_to_come() -> None:
     done = Host().declare({"name": "a", "group": "shop"}, {"name": "b", "group": "shop"})
     assert [one[0] for one in done] == ["groupadd", "useradd", "useradd"]
@@ -101,12 +150,11 @@ def test_a_group_that_nobody_makes_is_the_hosts_own_error() -> None:
 
 
 USER = st.fixed_dictionaries(
-    {"name": st.sampled_from(NAMES)},
+    {"name": st.sampled_from(NAMES), "system": st.just(False)},
     optional={
         "group": st.sampled_from(NAMES),
         "groups": st.lists(st.just("docker"), max_size=1),
         "shell": st.sampled_from(["/bin/bash", "/usr/sbin/nologin"]),
-        "system": st.booleans(),
     },
 )
 

@@ -68,7 +68,7 @@ def test_processes_start_in_the_link_and_outside_of_the_release() -> None:
 
 
 def test_clustered_processes_log_why_they_crash() -> None:
-    assert "--require=/etc/orders/crash-log.cjs" in entries()["api"]["node_args"]
+    assert "--require=/etc/durable-temporal/orders/crash-log.cjs" in entries()["api"]["node_args"]
     assert "node_args" not in entries()["worker"]
 
 

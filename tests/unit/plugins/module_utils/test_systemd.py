@@ -135,7 +135,7 @@ def test_only_workers_of_earlier_builds_stay() -> None:
 
 
 def test_a_candidate_has_no_part_in_the_socket_and_is_no_build() -> None:
-    unit = candidate_text(text(socket=True), "/etc/orders/worker.candidate.env")
+    unit = candidate_text(text(socket=True), "/etc/durable-temporal/orders/worker.candidate.env")
     assert "Sockets=" in text(socket=True)
     for gone in ("Sockets=", "Restart=", "RestartSec=", "WantedBy="):
         assert gone not in unit

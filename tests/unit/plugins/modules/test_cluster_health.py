@@ -46,6 +46,12 @@ def by_name(checks: list[Check], name: str) -> Check:
     return found
 
 
+def test_a_namespace_that_nobody_declares_is_told_and_no_fault() -> None:
+    seen = observation(namespaces={"orders", "old", "default", "temporal-system"})
+    row = by_name(assess(seen, Expected(namespaces=["orders"])), "namespaces")
+    assert (row.status, row.found, row.message) == ("healthy", "1 of 1; not declared: old", "")
+
+
 def test_a_good_cluster_is_healthy() -> None:
     expected = Expected("1.32.2", 512, {"frontend": 1}, ["orders"])
     checks = assess(observation(), expected)

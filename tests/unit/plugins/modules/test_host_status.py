@@ -10,6 +10,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._lock import Hold
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import parse_show
 from ansible_collections.durable.temporal.plugins.modules.host_status import (
     container_checks,
+    declared_checks,
     disk_check,
     lock_checks,
     process_checks,
@@ -41,6 +42,29 @@ def test_container(container: dict[str, Any], expected: str) -> None:
     (check,) = container_checks(["temporal-server"], [container])
     assert check.status == expected
     assert "2 restarts" in check.found
+
+
+@pytest.mark.parametrize(
+    ("declared", "entries", "units", "found"),
+    [
+        ({"orders": "pm2"}, [{"name": "orders"}], {"orders": ["pm2"]}, []),
+        ({"orders": "pm2"}, [], {}, []),
+        ({}, [{"name": "orders", "removed": "2026-01-01T00:00:00Z"}], {}, []),
+        ({}, [{"name": "orders"}], {}, ["on this host, not declared"]),
+        (
+            {"orders": "systemd"},
+            [{"name": "orders"}],
+            {"orders": ["pm2", "systemd"]},
+            ["has units of pm2 too, and is declared for systemd"],
+        ),
+    ],
+)
+def test_what_is_on_the_host_and_not_declared_is_degraded(
+    declared: dict[str, str], entries: list[dict[str, Any]], units: dict[str, list[str]], found: list[str]
+) -> None:
+    checks = declared_checks(declared, entries, units)
+    assert [check.found for check in checks] == found
+    assert all(check.status == "degraded" and "remove_application=orders" in check.message for check in checks)
 
 
 def test_a_container_that_does_not_exist_has_failed() -> None:

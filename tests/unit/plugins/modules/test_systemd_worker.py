@@ -142,7 +142,7 @@ def run(
     (view,) = applications({}, [declared], "systemd")
     view["configuration"] = str(fake.root / "etc")
     secrets = {
-        path.replace("/etc/orders", str(fake.root / "etc")): text
+        path.replace("/etc/durable-temporal/orders", str(fake.root / "etc")): text
         for path, text in systemd_environments({}, [declared]).items()
     }
     given = {

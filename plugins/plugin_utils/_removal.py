@@ -1,0 +1,58 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges what the hosts say of an application that is to go, and tells what became of it. Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, meant, wrong
+
+# Host to the result of application_removal.
+Hosts = t.Mapping[str, t.Mapping[str, t.Any]]
+
+
+def check(name: str, hosts: Hosts, declared: t.Collection[str], data: bool = False, confirm: str = "") -> list[Problem]:
+    """Why nothing is removed; empty when all is well.
+
+    :param declared: the applications that are declared anywhere.
+    :param confirm: the name once more, needed for ``data``.
+    """
+    known = sorted({*declared, *(n for result in hosts.values() for n in result["applications"])})
+    having = {host: r["state"] for host, r in hosts.items() if r["state"] != "unknown"}
+    if not having:
+        if name in declared:
+            return [wrong("remove_application", f"{name!r}, which is on none of these hosts", "one that is on a host")]
+        words = f"one of {', '.join(known)}" if known else "an application, and there is none on these hosts"
+        return [wrong("remove_application", describe(name), words, meant(name, known, 0.6))]
+    if set(having.values()) == {"declared"}:
+        step = (
+            "Take it out of topology_applications first: while it is declared, site.yml and deploy.yml bring it back."
+        )
+        return [
+            wrong("remove_application", f"{name!r}, which is declared for {', '.join(having)}", "one that is not", step)
+        ]
+    if data and confirm != name:
+        places = sorted({path for result in hosts.values() for path in result["kept"]})
+        step = f"It removes {', '.join(places)} for good." if places else ""
+        return [wrong("remove_confirm", describe(confirm), f"{name!r}, because remove_data is true", step)]
+    if confirm and not data:
+        step = "Set remove_data=true to remove releases and shared data too, or leave remove_confirm out."
+        return [wrong("remove_confirm", describe(confirm), "nothing, because remove_data is not set", step)]
+    return []
+
+
+def outcome(name: str, before: Hosts, after: Hosts) -> list[str]:
+    """A sentence for each host that has, or had, the application."""
+    lines = []
+    for host, result in after.items():
+        state = before[host]["state"]
+        if state == "declared":
+            lines.append(f"{host}: {name} is declared here, and stays.")
+        elif state != "unknown":
+            said = "was removed earlier" if not result["changed"] else "is removed"
+            kept = ", ".join(result["kept"])
+            stays = f" These stay: {kept}. To remove them: -e remove_data=true -e remove_confirm={name}" if kept else ""
+            lines.append(f"{host}: {name} {said}.{stays}")
+    return lines
