@@ -121,6 +121,7 @@ PARTS = (
         14,
         (_flows("sources"),),
     ),
+    Part("removal", "applications are told of, refused, removed and come back", 12, (_flows("removal"),), "up"),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
     Part("azure", "every secret, and the certificate of the API, from a vault", 9, (_flows("azure_secrets"),), "up"),
     Part(

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import json
-import re
+import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +44,23 @@ class Vm:
     def __init__(self, on_vm: OnVm) -> None:
         self.on_vm = on_vm
 
-    def pollers(self, queue: str, after: str = "") -> set[str]:
-        """Who has asked the server for tasks; since a time of the host, when one is given."""
-        said = self.on_vm(
-            f"temporal task-queue describe --namespace {QUEUES[queue]} --task-queue {queue} --output json", check=False
-        )
-        found = re.findall(r'"identity": "([^"]+)"[^}]*?"lastAccessTime": "([^"]+)"', said) + [
-            (identity, at)
-            for at, identity in re.findall(r'"lastAccessTime": "([^"]+)"[^}]*?"identity": "([^"]+)"', said)
-        ]
-        return {identity for identity, at in found if at[:19] > after}
+    def served(self, queue: str) -> bool:
+        """Whether the server finds a worker for a new task of a queue. It lists pollers for minutes after they are gone."""
+        server = f"--namespace {QUEUES[queue]}"
+        case = f"is-{queue}-served-{time.time_ns()}"
+        self.on_vm(f"temporal workflow start {server} --task-queue {queue} --type nobody --workflow-id {case}")
+        answers: list[bool] = []
 
-    def now(self) -> str:
-        return datetime.now(timezone.utc).isoformat()[:19]
+        def answered() -> bool:
+            events = self.on_vm(f"temporal workflow show {server} --workflow-id {case} --output json")
+            said = self.on_vm(f"temporal task-queue describe {server} --task-queue {queue} --output json")
+            waiting = max(int(row["approximateBacklogCount"]) for row in json.loads(said)["stats"])
+            answers.extend([True] if "WORKFLOW_TASK_STARTED" in events else [False] if waiting else [])
+            return bool(answers)
+
+        eventually(f"a task of {queue} is taken, or waits", answered, 90)
+        self.on_vm(f"temporal workflow terminate {server} --workflow-id {case}", check=False)
+        return answers[0]
 
     def traces(self, application: str) -> list[str]:
         """Every file, unit and process of an application, wherever it is."""
@@ -116,8 +119,31 @@ def test_what_is_no_longer_declared_is_told_and_goes_on(inventory: Path, vm: Vm,
         assert f"remove_application={name}" in cautions(site)
     found = rows(inventory, tmp_path / "orders.json", declared(ORDERS))
     assert {name: row["status"] for name, row in found.items()} == {"approvals": "degraded", "returns": "degraded"}
-    for queue in QUEUES:
-        eventually(f"{queue} is polled", lambda queue=queue: vm.pollers(queue, vm.now()) != set(), 90)  # type: ignore[misc]
+    assert [vm.served(queue) for queue in QUEUES] == [True, True]
+
+
+@pytest.mark.usefixtures("three")
+def test_a_process_that_is_no_longer_declared_ends(inventory: Path, on_vm: OnVm, vm: Vm) -> None:
+    def running() -> list[str]:
+        units = on_vm("systemctl list-units --plain --no-legend 'approvals-*.service' | cut -d@ -f1").split()
+        names = on_vm("returns-pm2 jlist --silent")
+        return sorted({*units, *(row["name"] for row in json.loads(names[names.index("[") :]))})
+
+    before = vm.untouched()
+    assert running() == ["approvals-api", "approvals-worker", "workflow-api", "workflow-worker"]
+    api = [process for process in APPROVALS["processes"] if process["name"] == "api"]
+    fewer = (
+        ORDERS,
+        {**APPROVALS_WITH_ARTIFACT, "processes": api},
+        RETURNS.replace("local_application.processes[0], ", ""),
+    )
+    site = play("site", inventory, extra=declared(*fewer))
+    assert site.rc == 0, site.failure
+    assert running() == ["approvals-api", "workflow-api"]
+    site = play("site", inventory, extra=declared(*ALL.values()))
+    assert site.rc == 0, site.failure
+    assert running() == ["approvals-api", "approvals-worker", "workflow-api", "workflow-worker"]
+    assert vm.untouched() == before
 
 
 @pytest.mark.usefixtures("three")
@@ -175,23 +201,23 @@ def test_it_goes_without_a_trace_while_the_others_serve(
     before = vm.untouched()
     check = play("remove", inventory, "--check", extra={**left, "remove_application": name})
     assert check.rc == 0, check.failure
-    assert vm.pollers(name) != set()
+    assert vm.served(name)
     with Load(outputs["api_url"], rate=50, mix="mixed") as load:
         # Cut off in the middle: the next one finishes it.
-        interrupt(
+        begun = interrupt(
             "remove",
             inventory,
             0,
             1.0,
-            at_task="durable.temporal.remove : End its processes, and remove what was written for it",
+            at_task="durable.temporal.removal : End its processes, and remove what was written for it",
             extra={**left, "remove_application": name},
         )
+        assert begun is not None
         done = remove(inventory, name, left)
         assert done.rc == 0, done.failure
-        at = vm.now()
     assert load.report.lost == 0, load.report
     assert vm.untouched() == before
-    assert vm.pollers(name, at) == set()
+    assert not vm.served(name)
 
     root = "/opt/approvals" if name == "approvals" else "/opt/returns"
     record = f"/var/lib/durable-temporal/applications/{name}.json"
@@ -224,7 +250,7 @@ def test_it_can_come_back(inventory: Path, outputs: dict[str, str], vm: Vm) -> N
     for verb in ("site", "deploy"):
         done = play(verb, inventory, extra=both)
         assert done.rc == 0, done.failure
-    assert vm.pollers("approvals") != set()
+    assert vm.served("approvals")
     gone = remove(inventory, "approvals", declared(ORDERS), remove_data=True, remove_confirm="approvals")
     assert gone.rc == 0, gone.failure
     assert vm.traces("approvals") == []

@@ -495,6 +495,13 @@ PLATFORM = _guards(
         "test_applications_that_would_overwrite_each_other_are_found",
     ),
     (
+        "a root inside of another one's releases",
+        "check_applications",
+        "root.startswith((f'{r}/releases/', f'{r}/shared/'))",
+        "False",
+        "test_a_root_inside_of_another_ones_releases_is_found",
+    ),
+    (
         "an artifact that is not there",
         "check_artifacts",
         "artifact and str(artifact) in missing",
@@ -643,7 +650,7 @@ WIRING = _guards(
     (
         "the platform is told",
         "ActionModule.run",
-        "_platform(roles, values, given['probe'])",
+        "_platform(roles, values, given['probe'], variables)",
         "[]",
         "test_what_is_declared_is_judged",
     ),
@@ -701,6 +708,27 @@ WIRING = _guards(
     ),
     ("a host out of reach", "_platform", "'os' not in probe", "False", "test_a_host_out_of_reach_is_one_problem"),
     (
+        "what is on the host and not declared is judged",
+        "_platform",
+        "applications.check(declared, probe, _people(values, variables or {}))",
+        "[]",
+        "test_what_is_on_the_host_and_not_declared_is_told_wherever_it_is",
+    ),
+    (
+        "a rename is not told twice",
+        "_platform",
+        "problem.about.replace('the port of ', '') not in claimed",
+        "True",
+        "test_a_rename_is_told_once_and_not_as_a_foreign_service_too",
+    ),
+    (
+        "accounts that people log in with",
+        "_people",
+        "",
+        "{}",
+        "test_accounts_that_people_log_in_with_are_known",
+    ),
+    (
         "the system is judged",
         "_platform",
         "platform.check_system(roles, probe)",
@@ -742,6 +770,227 @@ WIRING = _guards(
         "[]",
         "test_what_the_host_has_is_judged",
     ),
+)
+
+ON_THE_HOST = _guards(
+    "preflight, applications on the host",
+    "plugin_utils/_preflight_applications.py",
+    "plugin_utils/test_preflight_applications.py",
+    (
+        "one that nobody declares",
+        "check_undeclared",
+        "name not in declared",
+        "False",
+        "test_what_nobody_declares_is_a_warning_with_the_next_step",
+    ),
+    (
+        "it goes on, so it stops nothing",
+        "check_undeclared",
+        "'warning'",
+        "'error'",
+        "test_what_nobody_declares_is_a_warning_with_the_next_step",
+    ),
+    (
+        "a rename",
+        "check_claims",
+        "claim(application, others, probe.get('units', {}))",
+        "''",
+        "test_a_rename_is_refused_while_the_old_one_is_there",
+    ),
+    (
+        "what is declared has no claim to what it leaves",
+        "check_claims",
+        "entry['name'] not in names",
+        "True",
+        "test_applications_that_exchange_their_ports_are_no_rename",
+    ),
+    (
+        "files of others",
+        "check_foreign_files",
+        "path.rpartition('/')[2] in own",
+        "False",
+        "test_files_of_others_are_never_replaced",
+    ),
+    (
+        "accounts of the system",
+        "check_users",
+        "probe.get('accounts', {}).get(user, '')",
+        "''",
+        "test_accounts_of_others_are_refused",
+    ),
+    ("accounts of people", "check_users", "user in people", "False", "test_accounts_of_others_are_refused"),
+    (
+        "the account that logs in",
+        "check_users",
+        "user == probe.get('login')",
+        "False",
+        "test_accounts_of_others_are_refused",
+    ),
+    (
+        "one user with two groups",
+        "check_users",
+        "application['group'] != first",
+        "False",
+        "test_one_user_has_one_group",
+    ),
+)
+
+CLAIMS = _guards(
+    "applications on the host",
+    "module_utils/_registry.py",
+    "module_utils/test_registry.py",
+    (
+        "another runtime",
+        "claim",
+        "[other for other in units.get(name, ()) if other != runtime]",
+        "[]",
+        "test_a_rename_and_a_change_of_the_runtime_are_claims",
+    ),
+    (
+        "a rename",
+        "claim",
+        "application.get(field) and entry.get(field) == application[field]",
+        "False",
+        "test_a_rename_and_a_change_of_the_runtime_are_claims",
+    ),
+    ("what was removed", "active", "not entry.get('removed')", "True", "test_what_was_removed_claims_nothing"),
+    ("files of others", "foreign_files", "not _ours(path)", "False", "test_units_tell_the_runtime"),
+)
+
+ACCOUNTS = _guards(
+    "accounts",
+    "module_utils/_accounts.py",
+    "module_utils/test_accounts.py",
+    (
+        "accounts of the system",
+        "complaint",
+        "number < SYSTEM_NUMBERS or number > 65533",
+        "False",
+        "test_an_account_of_others_runs_no_application",
+    ),
+    (
+        "accounts of people",
+        "complaint",
+        "shell.rpartition('/')[2] not in NO_LOGIN",
+        "False",
+        "test_an_account_of_others_runs_no_application",
+    ),
+    (
+        "the shell of a person",
+        "plan_for",
+        "have and (not ours(name, user['system']))",
+        "False",
+        "test_the_shell_and_group_of_a_person_stay",
+    ),
+)
+
+NAMES = _guards(
+    "applications, as declared",
+    "module_utils/_application.py",
+    "filter/test_applications.py",
+    ("names of others", "normalise", "name in RESERVED", "False", "test_what_cannot_work_is_refused"),
+    (
+        "groups with rights",
+        "normalise",
+        "application['group'] in PRIVILEGED_GROUPS",
+        "False",
+        "test_what_cannot_work_is_refused",
+    ),
+    ("places of the system", "_check_place", "parts[0] in SYSTEM_PLACES", "False", "test_what_cannot_work_is_refused"),
+    (
+        "state of the system",
+        "_check_place",
+        "parts[:1] == ['var'] and (len(parts) < 3 or (parts[1] in ('lib', 'log') and parts[2] in SYSTEM_STATE))",
+        "False",
+        "test_what_cannot_work_is_refused",
+    ),
+)
+
+REMOVAL = _guards(
+    "removal",
+    "modules/application_removal.py",
+    "modules/test_application_removal.py",
+    (
+        "what is declared",
+        "Removal.__init__",
+        "self.name in params['declared']",
+        "False",
+        "test_what_is_declared_or_unknown_is_left_alone",
+    ),
+    (
+        "a user that another application has",
+        "Removal.user",
+        "name not in others",
+        "True",
+        "test_a_user_that_another_application_has_stays",
+    ),
+    (
+        "a user that others have made",
+        "Removal.user",
+        "_accounts.ours(name, system=True)",
+        "True",
+        "test_a_user_that_we_have_not_made_stays",
+    ),
+    (
+        "data of another application",
+        "Removal._shares",
+        "",
+        "False",
+        "test_data_that_another_application_uses_are_not_removed",
+    ),
+    (
+        "a deployment at work",
+        "Removal.check",
+        "holder.works() or time.time() - holder.touched < STALE_SECONDS",
+        "False",
+        "test_a_deployment_that_is_at_work_is_waited_for",
+    ),
+    (
+        "a record that cannot be read",
+        "Removal.check",
+        "'unreadable' in entry",
+        "False",
+        "test_a_record_that_cannot_be_read_stops_it",
+    ),
+    (
+        "links are not followed",
+        "gone",
+        "path.is_symlink() or path.is_file()",
+        "False",
+        "test_a_link_in_the_place_of_data",
+    ),
+    (
+        "a site of others",
+        "Removal.site",
+        "_registry.first_lines(site, 1).startswith(SITE_MARK)",
+        "True",
+        "test_files_of_others_with_such_names_stay",
+    ),
+    (
+        "a unit of others",
+        "Removal.units",
+        "_registry.first_lines(self.systemd.units / self.unit, 1).startswith(_registry.PM2_MARK)",
+        "True",
+        "test_files_of_others_with_such_names_stay",
+    ),
+    (
+        "files of others",
+        "Removal.files",
+        "_registry.PM2_MARK in _registry.first_lines(path)",
+        "True",
+        "test_files_of_others_with_such_names_stay",
+    ),
+)
+
+REMOVAL_REPORT = _guards(
+    "removal, report",
+    "plugin_utils/_removal.py",
+    "plugin_utils/test_removal.py",
+    ("one that no host has", "check", "not having", "False", "test_what_must_not_go_is_told"),
+    ("one that is declared only", "check", "name in declared", "False", "test_what_must_not_go_is_told"),
+    ("one that is declared", "check", "set(having.values()) == {'declared'}", "False", "test_what_must_not_go_is_told"),
+    ("data, asked for once", "check", "data and confirm != name", "False", "test_what_must_not_go_is_told"),
+    ("confirmed, and no data", "check", "confirm and (not data)", "False", "test_what_must_not_go_is_told"),
 )
 
 REPORT = _guards(
@@ -1196,6 +1445,19 @@ PM2 = _guards(
     ),
 )
 
+SYSTEMD_UNITS = _guards(
+    "instances of systemd",
+    "module_utils/_systemd_units.py",
+    "modules/test_systemd_worker.py",
+    (
+        "units of another application",
+        "Systemd.files",
+        "owner(text) == application",
+        "True",
+        "test_units_of_another_application_with_a_similar_name_are_left_alone",
+    ),
+)
+
 SYSTEMD = _guards(
     "instances of systemd",
     "modules/systemd_worker.py",
@@ -1227,13 +1489,6 @@ SYSTEMD = _guards(
         "self._healthy(self.application['health_url'] or '' if self.wanted else '')",
         "None",
         "test_health_decides",
-    ),
-    (
-        "units of another application",
-        "Systemd.files",
-        "owner(text) == application",
-        "True",
-        "test_units_of_another_application_with_a_similar_name_are_left_alone",
     ),
     (
         "builds that drain",
@@ -2662,6 +2917,12 @@ GUARDS = [
     *PLATFORM,
     *SOURCES,
     *WIRING,
+    *ON_THE_HOST,
+    *CLAIMS,
+    *ACCOUNTS,
+    *NAMES,
+    *REMOVAL,
+    *REMOVAL_REPORT,
     *REPORT,
     *PROBE,
     *RELEASES,
@@ -2670,6 +2931,7 @@ GUARDS = [
     *DEPLOYING,
     *PM2,
     *SYSTEMD,
+    *SYSTEMD_UNITS,
     *NAMESPACES,
     *WORKER_DEPLOYMENTS,
     *SCHEMA,
@@ -2688,6 +2950,8 @@ COMPLETE = {
     "plugins/plugin_utils/_preflight.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_preflight_platform.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_preflight_sources.py": ("wrong",),
+    "plugins/plugin_utils/_preflight_applications.py": ("Problem", "wrong"),
+    "plugins/plugin_utils/_removal.py": ("wrong",),
     "plugins/action/preflight.py": ("Problem", "wrong"),
     "plugins/action/preflight_report.py": ("wrong",),
     "plugins/plugin_utils/_verb.py": ("Problem", "wrong"),

@@ -130,6 +130,40 @@ def test_applications_are_judged_and_their_artifacts_looked_for(tmp_path: Path) 
     assert [p.about for p in declared] == ["topology_applications[1].root", "topology_applications[1].artifact"]
 
 
+OLD: Json = {
+    "applications": [{"name": "old", "runtime": "pm2", "root": "/opt/old", "user": "old", "port": 3000}],
+    "units": {"old": ["pm2"]},
+    "listeners": [
+        {"address": "::", "port": 3000, "pid": 7, "process": "node", "unit": "old-pm2.service", "container": ""}
+    ],
+}
+
+
+def test_what_is_on_the_host_and_not_declared_is_told_wherever_it_is() -> None:
+    assert about(judge(probe={**PROBE, **OLD})) == ["the application old"]
+
+
+def test_a_rename_is_told_once_and_not_as_a_foreign_service_too() -> None:
+    declared = [{"name": "new", "root": "/opt/old", "user": "old", "port": 3000}]
+    found = preflight._platform(["app_release"], {"topology_applications": declared}, {**PROBE, **OLD})
+    assert [(p.about, p.level) for p in found] == [("the application old", "warning"), ("the application new", "error")]
+    # Another service on its port is told as before.
+    elsewhere = [{**declared[0], "root": "/opt/new", "port": 3001}]
+    listeners = [{**OLD["listeners"][0], "port": 3001, "unit": "theirs.service"}]
+    probe = {**PROBE, **OLD, "listeners": listeners}
+    found = preflight._platform(["app_release"], {"topology_applications": elsewhere}, probe)
+    assert [p.about for p in found if p.level == "error"] == ["the port of the application new"]
+
+
+def test_accounts_that_people_log_in_with_are_known() -> None:
+    declared = [{"name": "a", "user": "admin"}, {"name": "b", "user": "ops"}]
+    values = {"topology_applications": declared, "host_deploy_user": "ops"}
+    found = preflight._platform(["app_release"], values, PROBE, {"ansible_user": "admin"})
+    assert ["admin is that of ansible_user" in found[0].text, "ops is that of host_deploy_user" in found[1].text] == [
+        True
+    ] * 2
+
+
 def test_node_is_judged() -> None:
     probe = {**PROBE, "os": {"id": "debian", "version": "12", "name": "Debian 12"}}
     found = preflight._platform(["pm2_worker"], {"pm2_worker_node_source": "distribution"}, probe)

@@ -364,6 +364,15 @@ def test_an_artifact_that_is_not_there_is_worth_knowing_and_stops_a_deployment()
     assert platform.check_artifacts(declared, {}, ["a"]) == []
 
 
+def test_a_root_inside_of_another_ones_releases_is_found() -> None:
+    inside = [{"name": "a", "root": "/opt/a"}, {"name": "b", "root": "/opt/a/shared/b"}]
+    (text,) = texts(platform.check_applications(inside))
+    assert text.startswith(
+        "topology_applications[1].root is /opt/a/shared/b, which lies in what belongs to a; expected a"
+    )
+    assert platform.check_applications([{"name": "a", "root": "/opt/a"}, {"name": "b", "root": "/opt/a/b"}]) == []
+
+
 def test_namespaces_that_cannot_be_are_found() -> None:
     declared = [{"name": "a", "retention": "7d"}, {"name": "b"}]
     assert platform.check_namespaces("n", declared, {"orders": "a", "other": "default"}) == []
