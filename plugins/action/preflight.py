@@ -23,7 +23,8 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._references impor
 
 WIRING = "topology"
 OWN = "preflight"
-DEPLOY_USERS = ("topology_deploy_user", "host_deploy_user")
+# The later one is told: it is what people set.
+DEPLOY_USERS = ("host_deploy_user", "topology_deploy_user")
 # Judged on every host, whichever roles it runs.
 WIRED = ("topology_size", "topology_applications", "topology_namespaces")
 
