@@ -23,8 +23,6 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._references impor
 
 WIRING = "topology"
 OWN = "preflight"
-# The later one is told: it is what people set.
-DEPLOY_USERS = ("host_deploy_user", "topology_deploy_user")
 # Judged on every host, whichever roles it runs.
 WIRED = ("topology_size", "topology_applications", "topology_namespaces")
 
@@ -176,5 +174,5 @@ def _platform(
 
 def _people(values: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, str]:
     """Accounts that are not for applications, and what they are for."""
-    named = {"ansible_user": variables.get("ansible_user"), **{k: values.get(k) for k in DEPLOY_USERS}}
+    named = {"ansible_user": variables.get("ansible_user"), "host_deploy_user": values.get("host_deploy_user")}
     return {str(name): f"that of {variable}" for variable, name in named.items() if name}

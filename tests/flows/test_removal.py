@@ -159,7 +159,7 @@ def test_what_would_run_beside_it_is_refused(inventory: Path, vm: Vm) -> None:
         ),
         (moved, "approvals is to run under pm2, and has units of systemd on this host"),
         (nginx, "'nginx', which the system or this collection uses"),
-        ({**renamed, "root": "/opt/s", "port": 3300, "user": "deploy"}, "deploy is that of topology_deploy_user"),
+        ({**renamed, "root": "/opt/s", "port": 3300, "user": "deploy"}, "deploy is that of host_deploy_user"),
         ({**renamed, "root": "/opt/s", "port": 3300, "user": "www-data"}, "www-data is an account of the system"),
     ):
         site = play("site", inventory, extra=declared(ORDERS, RETURNS, application))
