@@ -40,7 +40,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
         before = registered(given["found"])
         if given["removed"]:
-            lines = outcome(given["name"], before, registered(given["removed"]))
+            dry = bool(self._task.check_mode)
+            lines = outcome(given["name"], before, registered(given["removed"]), given["data"], dry)
             for line in lines:
                 Display().display(line)
             return {**result, "changed": False, "outcome": lines}

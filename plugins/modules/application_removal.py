@@ -72,7 +72,7 @@ applications:
   type: list
   elements: str
 kept:
-  description: Directories that stay.
+  description: Its releases, shared data and logs, as far as they are there.
   returned: always
   type: list
   elements: str
@@ -380,12 +380,11 @@ def work(removal: Removal, part: str, check_mode: bool) -> dict[str, t.Any]:
         removal.check()
         if not check_mode:
             removal.apply(part)
-    stays = [str(path) for path in removal.kept()] if removal.state != "declared" else []
     return {
         "changed": bool(plan),
         "state": removal.state,
         "applications": [entry["name"] for entry in removal.entries],
-        "kept": [] if removal.data and part == "all" else stays,
+        "kept": [str(path) for path in removal.kept()],
         "changes": plan.summary(),
         "diff": plan.as_diff(),
     }

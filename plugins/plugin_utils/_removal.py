@@ -43,16 +43,20 @@ def check(name: str, hosts: Hosts, declared: t.Collection[str], data: bool = Fal
     return []
 
 
-def outcome(name: str, before: Hosts, after: Hosts) -> list[str]:
-    """A sentence for each host that has, or had, the application."""
+def outcome(name: str, before: Hosts, after: Hosts, data: bool = False, dry: bool = False) -> list[str]:
+    """A sentence for each host that has, or had, the application.
+
+    :param dry: nothing was done, as in check mode.
+    """
     lines = []
     for host, result in after.items():
         state = before[host]["state"]
         if state == "declared":
             lines.append(f"{host}: {name} is declared here, and stays.")
         elif state != "unknown":
-            said = "was removed earlier" if not result["changed"] else "is removed"
-            kept = ", ".join(result["kept"])
+            done = "would be removed" if dry else "is removed"
+            said = done if result["changed"] else "was removed earlier"
+            kept = "" if data else ", ".join(result["kept"])
             stays = f" These stay: {kept}. To remove them: -e remove_data=true -e remove_confirm={name}" if kept else ""
             lines.append(f"{host}: {name} {said}.{stays}")
     return lines
