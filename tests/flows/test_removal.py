@@ -203,12 +203,12 @@ def test_it_goes_without_a_trace_while_the_others_serve(
     assert check.rc == 0, check.failure
     assert vm.served(name)
     with Load(outputs["api_url"], rate=50, mix="mixed") as load:
-        # Cut off in the middle: the next one finishes it.
+        # Cut off when its site is gone and its processes run: the next one finishes it.
         begun = interrupt(
             "remove",
             inventory,
             0,
-            1.0,
+            0,
             at_task="durable.temporal.removal : End its processes, and remove what was written for it",
             extra={**left, "remove_application": name},
         )
