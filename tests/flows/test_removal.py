@@ -209,7 +209,7 @@ def test_it_goes_without_a_trace_while_the_others_serve(
             inventory,
             0,
             0,
-            at_task="durable.temporal.removal : End its processes, and remove what was written for it",
+            at_task="End its processes, and remove what was written for it",
             extra={**left, "remove_application": name},
         )
         assert begun is not None
