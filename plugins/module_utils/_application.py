@@ -50,21 +50,8 @@ RESERVED = frozenset(
     )
 )
 # Below these, nothing is an application's own: the system's, a person's (units do not see /home), or gone after a reboot.
-SYSTEM_PLACES = (
-    "bin",
-    "boot",
-    "dev",
-    "etc",
-    "home",
-    "lib",
-    "lib64",
-    "proc",
-    "root",
-    "run",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr",
+SYSTEM_PLACES = frozenset(
+    ("bin", "boot", "dev", "etc", "home", "lib", "lib64", "proc", "root", "run", "sbin", "sys", "usr")
 )
 # Directly below /var everything is the system's, and so is what these hold.
 SYSTEM_STATE = ("docker", "containerd", "dpkg", "apt", "postgresql", "systemd", "nginx", "durable-temporal", "private")
