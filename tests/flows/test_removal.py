@@ -71,6 +71,9 @@ class Vm:
         users = self.on_vm(
             f"getent passwd {application} | cut -d: -f1; pgrep -u {application} -a || :", check=False
         ).split()
+        # As the runbook says, nginx keeps its logs. A slice without units is systemd's own affair.
+        files = [file for file in files if not file.startswith("/var/log/nginx/")]
+        units = [unit for unit in units if not unit.endswith(".slice")]
         return [*files, *(f"unit {unit}" for unit in units), *(f"user {word}" for word in users)]
 
     def untouched(self) -> str:
