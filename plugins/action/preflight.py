@@ -157,8 +157,11 @@ def _platform(
         step = "Make sure that this user may log in and become root there, and run this again."
         return [*problems, options_.wrong("the host", f"out of reach ({reason})", "an answer", step)]
     about = applications.check(declared, probe, _people(values, variables or {}))
-    claimed = {problem.about for problem in about if problem.level == "error"}
-    foreign = platform.check_foreign(ports, probe)
+    # What a rename has left holds the port, which is told with the rename.
+    claimed = {f"the port of {problem.about}" for problem in about if problem.level == "error"}
+    foreign = [
+        *platform.check_foreign(ports, probe),
+    ]
     return [
         *problems,
         *about,
@@ -167,8 +170,7 @@ def _platform(
         *platform.check_engine(roles, values, probe),
         *platform.check_room(probe, values.get("topology_size"), bool({"postgres", "temporal"} & set(roles))),
         *platform.check_containers(roles, values, probe),
-        # What a rename has left holds the port, which is told with the rename.
-        *(problem for problem in foreign if problem.about.replace("the port of ", "") not in claimed),
+        *(problem for problem in foreign if problem.about not in claimed),
     ]
 
 

@@ -717,7 +717,7 @@ WIRING = _guards(
     (
         "a rename is not told twice",
         "_platform",
-        "problem.about.replace('the port of ', '') not in claimed",
+        "problem.about not in claimed",
         "True",
         "test_a_rename_is_told_once_and_not_as_a_foreign_service_too",
     ),
