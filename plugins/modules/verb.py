@@ -27,7 +27,7 @@ options:
   name:
     description: Name of the playbook.
     type: str
-    choices: [site, deploy, rollback, rotate, status]
+    choices: [site, deploy, rollback, rotate, status, remove]
     required: true
 seealso:
   - module: durable.temporal.preflight

@@ -48,6 +48,7 @@ VERBS: dict[str, Verb] = {
     "rollback": Verb(groups=("app",), applications=True),
     "rotate": Verb(groups=("postgres", "temporal"), whole=True),
     "status": Verb(),
+    "remove": Verb(),
 }
 # Options of the role app_release that a playbook fills in → the option of the playbook.
 FILLED_IN = {

@@ -181,7 +181,7 @@ def test_what_is_declared_unknown_or_not_confirmed_is_not_removed(inventory: Pat
     for name, more, said in (
         ("approvals", {}, "which is declared for"),
         ("aprovals", {}, "expected one of approvals, order-processing, returns. Did you mean approvals?"),
-        ("", {}, "expected one of approvals, order-processing, returns"),
+        ("", {}, "remove_application is empty"),
     ):
         refused = remove(inventory, name, declared(*ALL.values()), **more)
         assert refused.rc != 0
