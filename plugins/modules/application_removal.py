@@ -119,7 +119,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._watch import Bus
 SITES = "etc/nginx/conf.d"
 SITE_MARK = "# Written by Ansible"
 # Of an application's root, what the collection has made. Anything else there is somebody's own.
-OF_THE_ROOT = ("current", "releases", "shared", ".lock")
+OF_THE_ROOT = ("current", "releases", "shared", ".cache", ".lock")
 TIMEOUT = re.compile(r"^TimeoutStopSec=(\d+)$", re.MULTILINE)
 
 

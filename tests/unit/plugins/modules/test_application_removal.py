@@ -75,7 +75,7 @@ class Host:
         self.write(f"{_registry.RECORDS}/{name}.json", text)
 
     def data(self, name: str = "orders") -> None:
-        for directory in ("releases/r1", "shared/cases", "theirs"):
+        for directory in ("releases/r1", "shared/cases", ".cache/pip", "theirs"):
             self.path(f"/opt/{name}/workflow/{directory}").mkdir(parents=True)
         self.path(f"/opt/{name}/workflow/current").symlink_to("releases/r1")
         self.write(f"/var/log/pm2/{name}/out.log")
@@ -127,7 +127,7 @@ def test_the_edge_lets_go_first_then_what_answers_then_the_workers(host: Host) -
     # Not cut short: units may take as long as was declared.
     assert host.systemd.timeout_seconds > 900
     assert (done["state"], done["changed"]) == ("present", True)
-    assert [Path(path).name for path in done["kept"]] == ["current", "releases", "shared", "orders"]
+    assert [Path(path).name for path in done["kept"]] == ["current", "releases", "shared", ".cache", "orders"]
     assert host.files() == [
         "/etc/systemd/system/orders-api-of-others.service",
         "/opt/orders/workflow/current",
@@ -146,7 +146,7 @@ def test_data_go_when_that_is_asked_for_and_what_others_put_there_stays(host: Ho
     done = host.remove(data=True)
     assert (done["state"], done["kept"]) == ("removed", [])
     assert host.calls[-1] == "userdel orders"
-    assert host.path("/opt/orders/workflow/theirs").is_dir()
+    assert [path.name for path in host.path("/opt/orders/workflow").iterdir()] == ["theirs"]
     assert host.files() == ["/etc/systemd/system/orders-api-of-others.service"]
     assert host.remove()["state"] == "unknown"
 
