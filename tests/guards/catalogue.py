@@ -2871,6 +2871,13 @@ VERBS = [
             "False",
             "test_the_file_of_a_group_that_nobody_has_is_told",
         ),
+        (
+            "the file of a misspelt group",
+            "_misnamed",
+            "meant and name not in OURS and names",
+            "False",
+            "test_the_file_of_a_group_that_nobody_has_is_told",
+        ),
     ),
     *_guards(
         "verbs, the playbooks",

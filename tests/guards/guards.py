@@ -41,7 +41,6 @@ PARTS = (
     # What init reads
     "examples/deployment",
     "inventories",
-    "playbooks",
     "requirements",
     "pyproject.toml",
     "galaxy.yml",

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "guards"))
 
-from guards import GUARDS, NotFound, disabled, uncovered  # noqa: E402
+from guards import GUARDS, PARTS, NotFound, disabled, uncovered  # noqa: E402
 
 
 def test_every_guard_is_where_the_catalogue_says() -> None:
@@ -24,3 +24,7 @@ def test_every_guard_is_where_the_catalogue_says() -> None:
 
 def test_every_problem_that_is_reported_has_a_guard() -> None:
     assert uncovered() == []
+
+
+def test_each_part_is_copied_once() -> None:
+    assert sorted(set(PARTS)) == sorted(PARTS)
