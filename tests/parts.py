@@ -123,6 +123,12 @@ PARTS = (
     ),
     Part("removal", "applications are told of, refused, removed and come back", 12, (_flows("removal"),), "up"),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
+    Part(
+        "renamed",
+        "other names, ports, root and size; two applications under both runtimes",
+        9,
+        (_flows("everything_renamed"),),
+    ),
     Part("azure", "every secret, and the certificate of the API, from a vault", 9, (_flows("azure_secrets"),), "up"),
     Part(
         "rotation",

@@ -130,8 +130,13 @@ def _once(judged: t.Sequence[t.Sequence[options_.Problem]], defaults: t.Mapping[
     others = [problem for problems in judged[1:] for problem in problems]
     return [
         *judged[0],
-        *(one for one in others if found(one) not in told or f"{WIRING}_" not in str(defaults.get(one.about))),
+        *(one for one in others if found(one) not in told or not _taken(one.about, defaults)),
     ]
+
+
+def _taken(about: str, defaults: t.Mapping[str, t.Any]) -> bool:
+    """Whether an option has its value from the wiring unless the user sets it."""
+    return f"{WIRING}_" in str(defaults.get(re.split(r"[.\[]", about)[0]))
 
 
 def _platform(
@@ -141,6 +146,7 @@ def _platform(
     declared = platform.applications(values) if platform.APPLICATION_ROLES & set(roles) else []
     problems = [
         *platform.check_clashes(ports),
+        *platform.check_networks(roles, values),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
         *platform.check_applications(declared),

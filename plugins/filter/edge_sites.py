@@ -11,15 +11,14 @@ import typing as t
 def edge_sites(
     applications: t.Sequence[t.Mapping[str, t.Any]],
     app_addresses: t.Sequence[str],
-    ui_addresses: t.Sequence[str],
-    ui_port: int = 8080,
+    ui_servers: t.Sequence[str],
     tls: t.Mapping[str, str] | None = None,
 ) -> list[dict[str, t.Any]]:
     """Sites for the role nginx.
 
     :param applications: those with a ``port`` get a site; ``server_name`` is theirs, or any name.
     :param app_addresses: addresses of the hosts that run the applications.
-    :param ui_addresses: addresses of the hosts that run the Temporal UI; none means no site for it.
+    :param ui_servers: address and port of each Temporal UI; none means no site for it.
     :param tls: ``certificate`` and ``key`` paths on the edge; empty means plain HTTP.
     """
     secure = dict(tls or {})
@@ -34,9 +33,8 @@ def edge_sites(
         for application in applications
         if application.get("port")
     ]
-    if ui_addresses:
-        upstream = [f"{address}:{ui_port}" for address in ui_addresses]
-        sites.append({"name": "temporal-ui", "kind": "ui", "upstream_servers": upstream})
+    if ui_servers:
+        sites.append({"name": "temporal-ui", "kind": "ui", "upstream_servers": list(ui_servers)})
     return sites
 
 

@@ -70,6 +70,7 @@ DEFAULTS: dict[str, t.Any] = {
     "task_queues": [],
     "poller_identity": "",
     "temporal_address": "",
+    "temporal_address_variables": ["TEMPORAL_ADDRESS"],
     "port": None,
     "health_url": "",
     "keep_releases": 5,

@@ -5,12 +5,13 @@
 
 Private to this collection. The words: a *fragment* is one Compose file of the project; its *inputs* are the files that
 define containers (the fragment and its env files); *config files* are mounted into containers, which read them at
-start. The *record* is what was seen after the last success.
+start. The *record* is what was applied last, whether or not the containers became healthy with it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -132,10 +133,10 @@ def digest_text(text: str) -> str:
 
 @dataclass
 class Record:
-    """What was true of one fragment after the last success.
+    """What was applied of one fragment last.
 
-    ``inputs`` and ``config`` map paths to digests; ``services`` maps a service to ``{"config_hash", "image"}`` of the
-    container that ran then.
+    ``inputs`` and ``config`` map paths to digests; ``services`` maps a service to ``{"config_hash", "image"}`` of its
+    container. What is missing from it is to be applied again.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
@@ -151,18 +152,30 @@ class Record:
             return cls()
         return cls(dict(data["inputs"]), dict(data["config"]), dict(data["services"]))
 
+    def without_changes(self, inputs: t.Mapping[str, str], config: t.Mapping[str, str]) -> Record:
+        """What is still true while these are being applied: after an interruption, all that differs is applied again."""
+        return Record(
+            {path: now for path, now in self.inputs.items() if inputs.get(path) == now},
+            {path: now for path, now in self.config.items() if config.get(path) == now},
+            dict(self.services),
+        )
+
     def as_json(self) -> dict[str, t.Any]:
         return {"inputs": self.inputs, "config": self.config, "services": self.services}
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one service needs, and why. ``before`` describes its container now."""
+    """What one service needs, and why. ``before`` describes its container now.
+
+    ``reread`` says for ``up`` that a mounted file has changed, too: a container that is not made anew must restart.
+    """
 
     service: str
     action: Action
     why: tuple[str, ...]
     before: str
+    reread: bool = False
 
 
 def changed_paths(wanted: t.Mapping[str, str], recorded: t.Mapping[str, str]) -> list[str]:
@@ -184,7 +197,7 @@ def decide(
     :param containers: what exists in the project.
     :param inputs: path to digest of everything that defines the containers.
     :param config: path to (digest, services that must restart when it changes).
-    :param record: what was true after the last success.
+    :param record: what was applied last.
     :param restart: the caller wants a restart of all services in any case.
     """
     edited = changed_paths(inputs, record.inputs)
@@ -193,14 +206,14 @@ def decide(
         present = list(containers.get(service, ()))
         before = ", ".join(c.describe() for c in present) or ABSENT
         up = _up_reasons(service, present, record, edited)
-        if up:
-            steps.append(Step(service, "up", tuple(up), before))
-            continue
         again = [
             f"{path} changed"
             for path, (now, readers) in config.items()
             if service in readers and record.config.get(path) != now
         ]
+        if up:
+            steps.append(Step(service, "up", tuple(up), before, bool(again)))
+            continue
         container = present[0]
         if container.health == "unhealthy" or container.state == "restarting":
             again.append(f"it is {container.describe()}")
@@ -227,6 +240,8 @@ def _up_reasons(service: str, present: t.Sequence[Container], record: Record, ed
     if container.state not in ("running", "restarting"):
         why.append(f"it is {container.describe()}")
     known = record.services.get(service)
+    if not known and not edited:
+        why.append("an earlier run did not come to it")
     if known and not edited:
         if known.get("config_hash") != container.config_hash:
             why.append("its container was made from another definition")
@@ -273,6 +288,39 @@ def judge(inspected: t.Mapping[str, t.Any], crashes_before: int = 0) -> Progress
     if status in ("exited", "dead", "created") or crashes >= CRASHES_ALLOWED:
         return Progress(name, "failed", found, probe)
     return Progress(name, "waiting", found, probe)
+
+
+_TROUBLE = re.compile(r"\b(error|fatal|panic)\b", re.IGNORECASE)
+# What a person needs of a line in JSON, as the Temporal server writes it.
+_LEVELS, _WORDS = ("error", "fatal", "panic", "dpanic"), ("msg", "error")
+
+
+def telling(*logs: str, lines: int = 5) -> str:
+    """The last lines of a container's logs that speak of an error, each once; the last lines of all when none does.
+
+    :param logs: standard output and standard error. Their order is not known, so that each has its last lines.
+    """
+    errors: list[str] = []
+    for log in logs:
+        found: dict[str, None] = {}
+        for text in filter(None, (_trouble(line.strip()) for line in log.splitlines())):
+            found.pop(text, None)
+            found[text] = None
+        errors += [*found][-lines:]
+    return "\n".join(errors or [line for log in logs for line in log.splitlines() if line.strip()][-lines:])
+
+
+def _trouble(line: str) -> str:
+    """What a line says of an error; empty when it speaks of none."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict):
+        return line if _TROUBLE.search(line) else ""
+    if str(entry.get("level")).lower() not in _LEVELS:
+        return ""
+    return ": ".join(dict.fromkeys(str(entry[word]) for word in _WORDS if entry.get(word))) or line
 
 
 _PORT = re.compile(

@@ -29,7 +29,7 @@ def environment_of(
     """The variables of a process. What is declared closest to it wins; a value of ``None`` takes a variable away."""
     derived = {
         "NODE_ENV": "production" if application["runtime"] == "pm2" or application["dependencies"] == "npm" else None,
-        "TEMPORAL_ADDRESS": application["temporal_address"] or None,
+        **dict.fromkeys(application["temporal_address_variables"], application["temporal_address"] or None),
         "TEMPORAL_NAMESPACE": application["namespace"] or None,
         "TEMPORAL_TASK_QUEUE": application["task_queues"][0] if application["task_queues"] else None,
         "PORT": application["port"],

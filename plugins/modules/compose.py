@@ -167,7 +167,6 @@ from ansible_collections.durable.temporal.plugins.module_utils._compose import (
     Progress,
     Record,
     Step,
-    changed_paths,
     decide,
     digest,
     digest_text,
@@ -178,11 +177,12 @@ from ansible_collections.durable.temporal.plugins.module_utils._compose import (
     ordered_fragments,
     parse_containers,
     taken_port,
+    telling,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 
 STATE_FILE = ".durable-state.json"
-LOG_LINES = "15"
+LOG_LINES = "200"
 POLL_SECONDS = 0.2
 
 
@@ -265,15 +265,23 @@ class Project:
         result: tuple[int, str, str] = self.module.run_command([self.docker, *arguments], cwd=str(self.directory))
         return result
 
-    def up(self, services: t.Sequence[str]) -> None:
+    def up(self, services: t.Sequence[str]) -> tuple[int, str, str]:
         """Create or recreate the services, and no others."""
         files = [part for name in ordered_fragments(fragments_in(self.directory)) for part in ("-f", name)]
-        code, out, err = self.run(
+        return self.run(
             "compose", "--ansi", "never", "-p", self.name, *files, "up", "-d", "--no-deps", "--quiet-pull", *services
         )
-        if code != 0:
-            port = taken_port(err)
-            self.fail(explain(err, self.listener(port[1]) if port else ""), out, err)
+
+    def fail_up(self, services: t.Sequence[str], out: str, err: str) -> t.NoReturn:
+        """Say why ``up`` failed. Compose waits for what a service depends on, and does not say what ails it."""
+        port = taken_port(err)
+        if not port and "dependency failed to start" in err:
+            found = self.containers()
+            mine = [c for service in services for c in found.get(service, ()) if c.state != "created"]
+            failed = [p for p in map(judge, self.inspect(mine) if mine else []) if p.verdict != "ready"]
+            if failed:
+                self.fail_container(failed[0], self.module.params["wait_seconds"])
+        self.fail(explain(err, self.listener(port[1]) if port else ""), out, err)
 
     def listener(self, port: int) -> str:
         """``"nginx" (process 12)`` or what ``ss`` says about who listens on a port; empty when unknown."""
@@ -324,11 +332,11 @@ class Project:
 
     def fail_container(self, progress: Progress, seconds: int) -> t.NoReturn:
         _code, out, err = self.run("logs", "--tail", LOG_LINES, progress.name)
-        log = (out + err).strip() or "(its log is empty)"
+        log = telling(out, err) or "(its log is empty)"
         probe = f"\nIts health check says: {progress.probe[-500:]}" if progress.probe else ""
         self.fail(
             f"{progress.name} is {progress.found}; expected running and healthy within {seconds} seconds.{probe}\n"
-            f"The end of its log:\n{log}\n"
+            f"What its log says last of an error:\n{log}\n"
             f"The rest: docker logs {progress.name}. Run again when the cause is removed; nothing else needs repair."
         )
 
@@ -395,26 +403,21 @@ def present(project: Project) -> dict[str, t.Any]:
             f"{', '.join(params['services'])}. Write it first, or pass its text as definition."
         )
     project.directory.mkdir(parents=True, exist_ok=True)
+    # Before anything is replaced, and again as soon as it is: what ran last is known also when it never becomes healthy,
+    # so that the next run sees what differs, even when it wants what there was before.
+    mounted = {path: now for path, (now, _readers) in config.items()}
+    keep(project, state, record.without_changes(inputs, mounted))
     for name, text, mode in writes:
         project.write(name, text, mode)
-    after = apply(project, steps, before)
-    mine = [c for service in params["services"] for c in after.get(service, ())]
-    if steps:
-        project.wait(mine)
-        after = project.containers()
 
-    wanted = Record(
-        inputs,
-        {path: now for path, (now, _readers) in config.items()},
-        {
-            c.service: {"config_hash": c.config_hash, "image": c.image}
-            for s in params["services"]
-            for c in after.get(s, ())
-        },
-    )
-    if changed_paths(inputs, record.inputs) or wanted.as_json() != record.as_json():
-        state["fragments"][project.fragment] = wanted.as_json()
-        project.write(STATE_FILE, json.dumps(state, indent=1, sort_keys=True) + "\n", 0o600)
+    def remember(right: list[Container], stale: set[str]) -> None:
+        read = {path: now for path, now in mounted.items() if not stale & set(config[path][1])}
+        keep(project, state, Record(inputs, read, applied(right)))
+
+    after = apply(project, steps, before, remember)
+    if steps:
+        project.wait([c for service in params["services"] for c in after.get(service, ())])
+        after = project.containers()
 
     ids = {c.id for present_before in before.values() for c in present_before}
     result["recreated"] = [s for s in params["services"] if any(c.id not in ids for c in after.get(s, ()))]
@@ -423,8 +426,29 @@ def present(project: Project) -> dict[str, t.Any]:
     return result
 
 
-def apply(project: Project, steps: t.Sequence[Step], before: dict[str, list[Container]]) -> dict[str, list[Container]]:
-    """Carry out the steps; returns the containers that there are then."""
+def keep(project: Project, state: dict[str, t.Any], record: Record) -> None:
+    """Remember what is applied of the fragment, unless that is remembered already."""
+    if state["fragments"].get(project.fragment) != record.as_json():
+        state["fragments"][project.fragment] = record.as_json()
+        project.write(STATE_FILE, json.dumps(state, indent=1, sort_keys=True) + "\n", 0o600)
+
+
+def applied(containers: t.Iterable[Container]) -> dict[str, dict[str, str]]:
+    """Containers as a record has them."""
+    return {c.service: {"config_hash": c.config_hash, "image": c.image} for c in containers}
+
+
+def apply(
+    project: Project,
+    steps: t.Sequence[Step],
+    before: dict[str, list[Container]],
+    remember: t.Callable[[list[Container], set[str]], None],
+) -> dict[str, list[Container]]:
+    """Carry out the steps; returns the containers that there are then.
+
+    :param remember: is given the containers that are what is wanted and the services that are not, also when one fails.
+    """
+    services = project.module.params["services"]
     wanted: dict[str, list[str]] = {}
     for step in steps:
         wanted.setdefault(step.action, []).append(step.service)
@@ -432,10 +456,22 @@ def apply(project: Project, steps: t.Sequence[Step], before: dict[str, list[Cont
         project.remove([c for service in wanted["remove"] for c in before[service]])
     if "restart" in wanted:
         project.restart([c for service in wanted["restart"] for c in before[service]])
-    if "up" in wanted:
-        project.up(wanted["up"])
-        return project.containers()
-    return before
+    if "up" not in wanted:
+        remember([c for service in services for c in before.get(service, ())], set())
+        return before
+    code, out, err = project.up(wanted["up"])
+    after = project.containers()
+    old = {c.id for containers in before.values() for c in containers}
+    if code == 0:
+        stale = [c for step in steps if step.reread for c in after.get(step.service, ()) if c.id in old]
+        if stale:
+            project.restart(stale)
+    # Of what failed half-way, those are right that are new, and those that needed nothing.
+    right = [c for s in services for c in after.get(s, ()) if code == 0 or c.id not in old or s not in wanted["up"]]
+    remember(right, set(services) - {c.service for c in right})
+    if code != 0:
+        project.fail_up(wanted["up"], out, err)
+    return after
 
 
 def absent(project: Project) -> dict[str, t.Any]:

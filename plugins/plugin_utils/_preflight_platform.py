@@ -110,6 +110,8 @@ COMPONENTS = (
 )
 
 
+# Containers that come with a component.
+HELPERS = {"temporal": ("temporal_admin_tools_container",)}
 # Roles that take applications.
 APPLICATION_ROLES = {"pm2_worker", "systemd_worker", "app_release"}
 _UNITS = {"postgres": ("postgresql",), "temporal": ("temporal",), "temporal_ui": ("temporal-ui",)}
@@ -240,7 +242,7 @@ def check_foreign(wanted: Sequence[Port], probe: Probe) -> list[Problem]:
     problems = []
     for port in wanted:
         holders = [one for one in probe.get("listeners", ()) if port.clashes(one["address"], one["port"])]
-        foreign = [one for one in holders if not _ours(one, names, units)]
+        foreign = [one for one in holders if not _ours(one, names, units) and not _between_starts(one, probe, names)]
         if foreign:
             step = f"Stop it, or choose another port in {port.variable}."
             if port.component == "PostgreSQL" and "postgres" in str(foreign[0]["process"]):
@@ -260,6 +262,12 @@ def _ours(listener: Mapping[str, t.Any], names: t.Collection[str], units: t.Coll
     return bool(unit) and (unit in units or unit.partition("@")[0] in units)
 
 
+def _between_starts(listener: Mapping[str, t.Any], probe: Probe, names: t.Collection[str]) -> bool:
+    """Whether Docker holds a port for a container of ours that starts again and again, so that it has no process now."""
+    unsteady = {str(c["name"]) for c in probe.get("containers", ()) if c["state"] != "running"}
+    return listener["process"] == "docker-proxy" and not listener["container"] and bool(unsteady & set(names))
+
+
 def _holder(listener: Mapping[str, t.Any]) -> str:
     where = f"on {listener['address']}" if listener["address"] not in _ANY else "on every address"
     if listener["container"]:
@@ -273,27 +281,44 @@ def _holder(listener: Mapping[str, t.Any]) -> str:
 def check_containers(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """Containers with a name of ours: whether they are ours, and whether their release may become the wanted one."""
     present = {str(c["name"]): c for c in probe.get("containers", ())}
-    problems = []
+    problems: list[Problem] = []
     for component in components(roles, values):
-        container = present.get(str(values.get(component.container)))
         directory = str(values.get(component.directory) or "")
-        if container is None:
-            continue
-        if directory and container["directory"] != directory:
+        for variable in (component.container, *HELPERS.get(component.role, ())):
+            container = present.get(str(values.get(variable)))
+            if container is None:
+                continue
+            if not directory or container["directory"] == directory:
+                problems += _check_step(component, values, container) if variable == component.container else []
+                continue
             made = (
                 f"the Compose project in {container['directory']}" if container["directory"] else "no Compose project"
             )
             problems.append(
                 wrong(
-                    component.container,
+                    variable,
                     f"{container['name']}, and a container of that name exists that belongs to {made}",
                     f"none, or that of the project in {directory}",
-                    f"Rename it, remove it, or set {component.directory} to its project.",
+                    f"Set {variable} to another name, or remove the container that has this one.",
                 )
             )
-        else:
-            problems += _check_step(component, values, container)
     return problems
+
+
+def check_networks(roles: t.Collection[str], values: Values) -> list[Problem]:
+    """Containers of one host that could not reach each other, as they are in networks of their own."""
+    options = {f"{c.role}_docker_network": values.get(f"{c.role}_docker_network") for c in components(roles, values)}
+    first = next((variable for variable, name in options.items() if name), "")
+    return [
+        wrong(
+            variable,
+            describe(name),
+            f"{options[first]}, as {first}",
+            "Set topology_docker_network instead, for all containers of the host.",
+        )
+        for variable, name in options.items()
+        if name and name != options[first]
+    ]
 
 
 def _check_step(component: Component, values: Values, container: Mapping[str, t.Any]) -> Iterator[Problem]:
@@ -593,11 +618,13 @@ class Host:
 
 
 SHARED = (
+    "postgres_bind_address",
     "postgres_max_connections",
     "postgres_port",
     "postgres_reserved_connections",
     "postgres_runtime",
     "postgres_version",
+    "temporal_bind_address",
     "temporal_database_max_connections",
     "temporal_history_shards",
     "temporal_version",
@@ -624,6 +651,39 @@ def check_together(hosts: Sequence[Host]) -> list[tuple[str, Problem]]:
             problems += [(database.name, problem) for problem in pair]
     if databases and servers:
         problems += [(databases[0].name, p) for p in check_budget(databases[0].values, [s.values for s in servers])]
+    return problems
+
+
+def check_members(groups: Mapping[str, Sequence[str]]) -> list[tuple[str, Problem]]:
+    """Groups of which a platform can have one host only."""
+    problems = []
+    for group, what in LONE.items():
+        members = list(groups.get(group) or [])
+        if len(members) > 1:
+            step = f"Leave one of them in the group {group}."
+            expected = f"one host: {what} on several hosts is not supported yet"
+            problems.append((members[1], wrong(f"the group {group}", " and ".join(members), expected, step)))
+    return problems
+
+
+# Group → what runs on its host. Several servers would have to find each other, and a second database nobody would use.
+LONE = {"postgres": "PostgreSQL", "temporal": "the Temporal server"}
+
+
+def check_reach(hosts: Sequence[Host]) -> list[tuple[str, Problem]]:
+    """Services that listen on loopback, although other hosts need them."""
+    users = {"postgres_bind_address": {"temporal"}, "temporal_bind_address": {"app", "pm2_worker", "systemd_worker"}}
+    problems = []
+    for host in hosts:
+        for variable, roles in users.items():
+            role, address = variable.partition("_")[0], str(host.values.get(variable) or "")
+            others = [other.name for other in hosts if other.name != host.name and roles & set(other.roles)]
+            if role in host.roles and others and _plain(address).startswith("127."):
+                step = f"Remove {variable}, or set it to an address that these hosts reach."
+                found = f"{address}, and {', '.join(others)} must reach it"
+                problems.append(
+                    (host.name, wrong(variable, found, "an address of the network between the hosts", step))
+                )
     return problems
 
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible_collections.durable.temporal.plugins.action import preflight, preflight_report
 
 Json = dict[str, t.Any]
@@ -35,6 +35,10 @@ HOST: Json = {
     "group_names": list(GROUPS),
     "groups": {"all": ["vm1"], **{group: ["vm1"] for group in GROUPS}},
     "hostvars": {"vm1": {}},
+    # Made by filters of this collection, which Ansible does not find here.
+    "topology_temporal_address": "127.0.0.1:7233",
+    "topology_database_admin_host": "127.0.0.1",
+    "topology_placed_applications": trust_as_template("{{ topology_applications }}"),
     "topology_database_password": "Hq7-dgNx3kQ_v9Pz",
     "topology_postgres_superuser_password": "u8R_wLm2Tz-5cXyB",
 }
@@ -88,8 +92,6 @@ def test_what_is_declared_is_judged(variables: Json, named: str) -> None:
 
 
 def test_a_value_that_cannot_be_rendered_is_told() -> None:
-    from ansible.template import trust_as_template  # noqa: PLC0415 (public since 2.19)
-
     judged = judge(temporal_database_name=trust_as_template("{{ nosuch }}"))
     (problem,) = [p for p in judged["problems"] if p["about"] == "temporal_database_name"]
     assert problem["text"].startswith("temporal_database_name cannot be rendered; expected a value.")
@@ -199,8 +201,9 @@ def test_what_only_ansible_refuses_is_told() -> None:
 # the report
 
 
-def report(**hosts: Json) -> Json:
+def report(groups: Json | None = None, **hosts: Json) -> Json:
     variables = {"ansible_play_hosts_all": list(hosts), "hostvars": {n: {"__judged": r} for n, r in hosts.items()}}
+    variables["groups"] = groups or {}
     return action(preflight_report.ActionModule, {"registered": "__judged"}, variables)
 
 
@@ -230,6 +233,22 @@ def test_a_host_that_was_not_examined_stops_all() -> None:
     told = report(a=judged(), b={"unreachable": True, "msg": "No route to host"})
     assert told["failed"]
     assert "b: the host is not examined (No route to host); expected an answer." in told["msg"]
+
+
+def test_a_second_server_stops_all() -> None:
+    told = report({"temporal": ["a", "b"]}, a=judged(), b=judged())
+    assert told["failed"]
+    assert "b: the group temporal is a and b; expected one host" in told["msg"]
+
+
+def test_a_server_on_loopback_stops_all() -> None:
+    told = report(a=judged(temporal_bind_address="127.0.0.1"), b={**judged(), "roles": ["pm2_worker"]})
+    assert told["failed"]
+    assert "a: temporal_bind_address is 127.0.0.1, and b must reach it" in told["msg"]
+
+
+def test_networks_are_judged() -> None:
+    assert about(judge(temporal_docker_network="other")) == ["temporal_docker_network"]
 
 
 def test_hosts_that_do_not_fit_together_stop_all() -> None:

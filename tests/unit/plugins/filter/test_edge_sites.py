@@ -5,7 +5,9 @@ from ansible_collections.durable.temporal.plugins.filter.edge_sites import edge_
 
 
 def test_an_application_with_a_port_and_the_ui() -> None:
-    sites = edge_sites([{"name": "orders", "port": 3000}, {"name": "batch"}], ["10.0.0.1", "10.0.0.2"], ["10.0.0.3"])
+    sites = edge_sites(
+        [{"name": "orders", "port": 3000}, {"name": "batch"}], ["10.0.0.1", "10.0.0.2"], ["10.0.0.3:8080"]
+    )
     assert [site["name"] for site in sites] == ["orders", "temporal-ui"]
     assert sites[0]["upstream_servers"] == ["10.0.0.1:3000", "10.0.0.2:3000"]
     assert sites[1] == {

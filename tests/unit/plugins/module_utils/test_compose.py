@@ -21,6 +21,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._compose import (
     ordered_fragments,
     parse_containers,
     taken_port,
+    telling,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,3 +271,28 @@ def test_every_combination_of_container_states_has_a_defined_step() -> None:
             Record(RECORD.inputs, RECORD.config, {"server": RECORD.services["server"]}),
         )
         assert bool(steps) is not (state == "running" and health in ("", "healthy"))
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("one\ntwo", "one\ntwo"),
+        ("start\nFATAL: no memory\nstop", "FATAL: no memory"),
+        (
+            '{"level":"info","msg":"no error"}\n{"level":"fatal","msg":"no database","error":"refused"}',
+            "no database: refused",
+        ),
+        ('{"level":"error","msg":"a"}\n{"level":"error","msg":"b"}\n{"level":"error","msg":"a"}', "b\na"),
+        ("\n".join(f"error {n}" for n in range(9)), "\n".join(f"error {n}" for n in range(4, 9))),
+        ("", ""),
+        ("[1]\nerror", "error"),
+    ],
+)
+def test_a_log_tells_its_last_errors(log: str, expected: str) -> None:
+    assert telling(log) == expected
+
+
+def test_each_stream_of_a_log_tells_its_last_errors() -> None:
+    noise = "\n".join(f"ERROR {n}" for n in range(9))
+    assert telling("error: no such host", noise).splitlines() == ["error: no such host", *noise.splitlines()[-5:]]
+    assert telling("one", "two") == "one\ntwo"

@@ -27,6 +27,9 @@ class Engine:
         self.calls: list[list[str]] = []
         self.made = 0
         self.up_error = ""
+        self.log = ""
+        # Services that Compose replaces before it fails.
+        self.replaced_first: list[str] = []
         self.interrupt: str | None = None
         self.health = "healthy"
         self.running = True
@@ -40,7 +43,7 @@ class Engine:
         if verb == "inspect":
             return 0, "".join(json.dumps(self.inspected(c)) + "\n" for c in self.chosen(arguments[2:])), ""
         if verb == "logs":
-            return 0, "", f"the last words of {arguments[-1]}"
+            return 0, "", f"the last words of {arguments[-1]}\n{self.log}"
         self.calls.append([verb, *arguments])
         if verb == self.interrupt:
             raise KeyboardInterrupt
@@ -55,8 +58,9 @@ class Engine:
 
     def up(self, cwd: str, arguments: list[str]) -> tuple[int, str, str]:
         services = arguments[arguments.index("--quiet-pull") + 1 :]
-        if self.up_error:
-            return 1, "", self.up_error
+        error, self.up_error = self.up_error, ""
+        if error:
+            services = [service for service in services if service in self.replaced_first]
         definition = "".join(p.read_text() for p in sorted(Path(cwd).glob("*.yaml")))
         for service in services:
             old = self.containers.get(service)
@@ -64,7 +68,7 @@ class Engine:
                 self.made += 1
                 self.containers[service] = {"id": f"{service}{self.made}", "hash": definition}
             self.containers[service].update(state="running", health=self.health)
-        return 0, "", ""
+        return (1, "", error) if error else (0, "", "")
 
     def chosen(self, identities: list[str]) -> list[dict[str, t.Any]]:
         return [c for c in self.containers.values() if c["id"] in identities]
@@ -172,7 +176,6 @@ def test_a_failed_up_is_tried_again(host: Host) -> None:
     failed = host()
     assert failed["failed"]
     assert "127.0.0.1:7233 is already taken" in failed["msg"]
-    host.engine.up_error = ""
     assert host()["recreated"] == ["server", "tools"]
 
 
@@ -233,3 +236,66 @@ def test_an_engine_that_does_not_answer(host: Host) -> None:
 def test_a_fragment_that_nobody_wrote(host: Host) -> None:
     host.directory.mkdir()
     assert "Write it first, or pass its text" in host(definition=None)["msg"]
+
+
+# What ran last is known, whether or not it became healthy
+
+
+def test_a_mounted_file_that_was_put_back_restarts_its_reader(host: Host) -> None:
+    host()
+    host.config.write_text("two")
+    host.engine.health = "unhealthy"
+    assert host()["failed"]
+    # Docker says that it starts, which is no reason for a restart: what it has read is.
+    host.config.write_text("one")
+    host.engine.health = "healthy"
+    host.engine.containers["server"]["health"] = "starting"
+    assert host()["restarted"] == ["server"]
+    assert not host()["changed"]
+
+
+def test_a_definition_that_was_put_back_is_applied(host: Host) -> None:
+    host()
+    host.engine.health = "unhealthy"
+    assert host(definition=TEXT + "# broken\n")["failed"]
+    host.engine.health = "healthy"
+    assert host()["recreated"] == ["server", "tools"]
+    assert not host()["changed"]
+
+
+def test_what_compose_did_not_come_to_is_made_good(host: Host) -> None:
+    host()
+    host.config.write_text("two")
+    host.engine.up_error = "no space left on device"
+    host.engine.replaced_first = ["tools"]
+    broken = TEXT + "# more\n"
+    assert host(definition=broken)["failed"]
+    done = host(definition=broken)
+    assert [(a["service"], a["action"]) for a in done["actions"]] == [("server", "up")]
+    assert not host(definition=broken)["changed"]
+
+
+def test_a_container_that_up_leaves_reads_its_mounted_file_again(host: Host) -> None:
+    host()
+    host.config.write_text("two")
+    host.engine.up_error = "no space left on device"
+    broken = TEXT + "# more\n"
+    assert host(definition=broken)["failed"]
+    # The old definition again, which the containers have, and the new file, which the server has not read.
+    done = host()
+    assert done["recreated"] == []
+    assert host.verbs() == ["compose", "restart"]
+    assert host.engine.calls[1] == ["restart", "server1"]
+    assert not host()["changed"]
+
+
+def test_a_dependency_that_fails_is_told_with_its_reason(host: Host) -> None:
+    host.engine.up_error = "dependency failed to start: container server1 is unhealthy"
+    host.engine.replaced_first = ["server"]
+    host.engine.health = "unhealthy"
+    host.engine.log = '{"level":"error","msg":"no database","error":"connection refused"}\n{"level":"info","msg":"bye"}'
+    failed = host()
+    assert failed["failed"]
+    assert "server1 is running, unhealthy; expected running and healthy" in failed["msg"]
+    assert "no database: connection refused\n" in failed["msg"]
+    assert "bye" not in failed["msg"]

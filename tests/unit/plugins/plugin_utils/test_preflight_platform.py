@@ -167,6 +167,32 @@ def test_a_container_of_ours_is_reused_and_a_namesake_is_not_touched() -> None:
     by_hand = container("temporal-server", "temporalio/server:1.32.2", "")
     (text,) = texts(platform.check_containers(ROLES, VALUES, {**PROBE, "containers": [by_hand]}))
     assert "belongs to no Compose project" in text
+    assert text.endswith("Set temporal_container to another name, or remove the container that has this one.")
+    tools = container("acme-tools", "tools:1", "/srv/other")
+    values = {**VALUES, "temporal_admin_tools_container": "acme-tools"}
+    (text,) = texts(platform.check_containers(ROLES, values, {**PROBE, "containers": [tools]}))
+    assert text.startswith("temporal_admin_tools_container is acme-tools, and a container of that name exists")
+
+
+def test_containers_of_one_host_share_a_network() -> None:
+    networks = {f"{role}_docker_network": "acme" for role in ("postgres", "temporal", "temporal_ui")}
+    assert platform.check_networks(ROLES, {**VALUES, **networks}) == []
+    found = platform.check_networks(ROLES, {**VALUES, **networks, "temporal_docker_network": "other"})
+    assert texts(found) == [
+        "temporal_docker_network is 'other'; expected acme, as postgres_docker_network. "
+        "Set topology_docker_network instead, for all containers of the host."
+    ]
+    assert platform.check_networks(["temporal"], {**networks, "temporal_docker_network": "other"}) == []
+
+
+def test_a_port_that_docker_holds_for_a_container_that_starts_again_is_ours() -> None:
+    held = listener("127.0.0.1", 7233, "docker-proxy")
+    ports = platform.ports(ROLES, VALUES)
+    assert len(platform.check_foreign(ports, {**PROBE, "listeners": [held]})) == 1
+    unsteady = {**container("temporal-server", "temporalio/server:1.32.2"), "state": "restarting"}
+    assert platform.check_foreign(ports, {**PROBE, "listeners": [held], "containers": [unsteady]}) == []
+    python = listener("127.0.0.1", 7233, "python3")
+    assert len(platform.check_foreign(ports, {**PROBE, "listeners": [python], "containers": [unsteady]})) == 1
 
 
 @pytest.mark.parametrize(
@@ -403,6 +429,28 @@ def test_hosts_that_fit_together_are_no_problem() -> None:
 def test_a_pair_on_different_hosts_is_found_and_the_database_named() -> None:
     problems = platform.check_together([host("db", ["postgres"], postgres_version="13"), host("a", ["temporal"])])
     assert [(name, p.about) for name, p in problems] == [("db", "postgres_version")]
+
+
+def test_what_a_platform_has_once_is_refused_twice() -> None:
+    groups = {"all": ["a", "b"], "postgres": ["a"], "temporal": ["a", "b"], "app": ["a", "b"]}
+    ((name, problem),) = platform.check_members(groups)
+    assert name == "b"
+    assert problem.text == (
+        "the group temporal is a and b; expected one host: the Temporal server on several hosts is not supported yet. "
+        "Leave one of them in the group temporal."
+    )
+    assert [p.about for _name, p in platform.check_members({"postgres": ["a", "b"]})] == ["the group postgres"]
+    assert platform.check_members({"temporal": ["a"], "temporal_ui": ["a", "b"], "edge": ["a", "b"]}) == []
+
+
+def test_loopback_is_refused_where_others_need_it() -> None:
+    server, app = host("t", ["temporal"], temporal_bind_address="10.0.0.2"), host("w", ["pm2_worker"])
+    database = host("d", ["postgres"], postgres_bind_address="127.0.0.1")
+    ((name, problem),) = platform.check_reach([database, server, app])
+    assert name == "d"
+    assert problem.text.startswith("postgres_bind_address is 127.0.0.1, and t must reach it; expected an address of")
+    assert platform.check_reach([host("vm", ROLES, postgres_bind_address="127.0.0.1")]) == []
+    assert platform.check_reach([host("d", ["postgres"], postgres_bind_address="10.0.0.1"), server, app]) == []
 
 
 def test_servers_of_one_cluster_must_agree() -> None:
