@@ -29,7 +29,7 @@ module.exports = {
       restart_delay: 5000,
       max_restarts: 10,
       min_uptime: '30s',
-      listen_timeout: 30000,
+      listen_timeout: 15000,
       out_file: '/var/log/pm2/workflow-worker-out.log',
       error_file: '/var/log/pm2/workflow-worker-error.log',
       env: { ...environment, WORKER_MAX_CONCURRENT_ACTIVITIES: '50', WORKER_MAX_CACHED_WORKFLOWS: '500' },

@@ -57,6 +57,20 @@ def _view(
     return application
 
 
+def _with_log_links(rows: list[dict[str, t.Any]], found: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Each row with the links to its logs in the directory above, where operators look for them. Of processes that have
+    one name, that of the first application has the links.
+    """
+    taken: set[str] = set()
+    for row, application in zip(rows, found, strict=True):
+        names = [p["name"] for p in application["processes"] if application["runtime"] == "pm2"]
+        own = [name for name in names if name not in taken]
+        taken |= set(own)
+        files = [f"{name}-{stream}.log" for name in own for stream in ("out", "error")]
+        row["log_links"] = {file: f"{application['name']}/{file}" for file in files}
+    return rows
+
+
 @pass_context
 def applications(
     context: Context,
@@ -81,7 +95,8 @@ def applications(
         found = [normalise(a) for a in declared]
         wanted = [a for a in found if view not in ("pm2", "systemd") or a["runtime"] == view]
         wanted = [a for a in wanted if view != "replay" or a["replay_command"]]
-        return [_view(context, a, view, environment, bind_address) for a in wanted]
+        rows = [_view(context, a, view, environment, bind_address) for a in wanted]
+        return _with_log_links(rows, wanted) if view == "host" else rows
     except (InvalidApplication, SecretError, ValueError, TypeError) as error:
         raise AnsibleFilterError(f"applications: {error}") from None
 

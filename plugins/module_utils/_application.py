@@ -15,6 +15,7 @@ import typing as t
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # A release is tried beside the live one by processes with this in their name.
 CANDIDATE = "-candidate"
+ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
 PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # Ours alone: below a directory of the system, an application called nginx or security would take what others have there.
 CONFIGURATION = "/etc/durable-temporal"
@@ -228,6 +229,12 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     _check_place(name, root)
     if application["user"] == "root":
         raise InvalidApplication(f"application {name}: user is root; applications run as a user without rights.")
+    for option in ("user", "group"):
+        if option in application and not ACCOUNT_NAME.fullmatch(str(application[option])):
+            raise InvalidApplication(
+                f"application {name}: {option} is {application[option]!r}; expected lower-case letters, digits, hyphens "
+                "and underscores, such as workflow."
+            )
     for option, choices in CHOICES.items():
         if application[option] not in choices:
             raise InvalidApplication(

@@ -143,7 +143,8 @@ class Daemon:
                 self._library.close()
                 self._library = None
 
-    def _account(self) -> Account:
+    def account(self) -> Account:
+        """The user that the processes run as."""
         return Account.find(self.application["user"], self.application["group"] or "")
 
     def _environment(self) -> dict[str, str]:
@@ -158,7 +159,7 @@ class Daemon:
         command = [self.pm2, verb, *arguments]
         try:
             result = run_as(
-                self._account(),
+                self.account(),
                 command,
                 self._environment(),
                 timeout_seconds=self.timeout_seconds,
@@ -182,7 +183,7 @@ class Daemon:
 
         :raises OSError: it cannot be written.
         """
-        account = self._account()
+        account = self.account()
         fresh = path.with_name(f"{path.name}.new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -198,7 +199,7 @@ class Daemon:
         """
         try:
             if not self._library:
-                self._library = Library(self._account(), self.pm2, self._environment(), self._held)
+                self._library = Library(self.account(), self.pm2, self._environment(), self._held)
         except OSError as error:
             raise Pm2Error(f"{self.pm2} cannot be run: {error}. Run site.yml first; it installs PM2.") from None
         self._library.start(file, self.timeout_seconds)

@@ -19,6 +19,8 @@ import typing as t
 
 from ansible_collections.durable.temporal.plugins.module_utils._accounts import complaint
 
+# The first line of each file that a role writes.
+OURS = "Managed by Ansible (durable.temporal."
 _LISTEN = "0A"
 _CONTAINER_ID = re.compile(r"(?:docker-|/docker/|libpod-|/crio-)([0-9a-f]{12,64})")
 _PORT = re.compile(r"(?:(?P<address>\S+):)?(?P<first>\d+)(?:-(?P<last>\d+))?->\d+(?:-\d+)?/tcp")
@@ -154,6 +156,20 @@ def read(path: str) -> str:
             return stream.read()
     except OSError:
         return ""
+
+
+def foreign_command(path: str) -> str:
+    """The path again when something lies there that this collection has not written, else empty."""
+    return path if os.path.lexists(path) and (os.path.islink(path) or OURS not in read(path)) else ""
+
+
+def plain_files(directory: str) -> list[str]:
+    """Names of the files in a directory that are no links."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    except OSError:
+        return []
 
 
 def _owners(inodes: set[int], proc: str) -> dict[int, int]:

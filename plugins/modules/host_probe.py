@@ -154,6 +154,12 @@ certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
   type: dict
+pm2:
+  description: >-
+    C(command), the path of a command pm2 that this collection has not written, and C(logs), the names of plain files where
+    it puts links to the logs of processes.
+  returned: always
+  type: dict
 """
 
 import os
@@ -171,6 +177,9 @@ from ansible_collections.durable.temporal.plugins.module_utils import (
     _probe,
     _registry,
 )
+
+PM2_COMMAND = "/usr/local/bin/pm2"
+PM2_LOGS = "/var/log/pm2"
 
 
 def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
@@ -198,6 +207,11 @@ def artifacts(module: AnsibleModule) -> dict[str, t.Any]:
         return _artifacts.present(_artifacts.Docker(module))
     except _artifacts.HostError:
         return {}
+
+
+def pm2() -> dict[str, t.Any]:
+    """What lies where PM2 is called and logs, and is not ours."""
+    return {"command": _probe.foreign_command(PM2_COMMAND), "logs": _probe.plain_files(PM2_LOGS)}
 
 
 def main() -> None:
@@ -232,6 +246,7 @@ def main() -> None:
         foreign_files=_registry.foreign_files(),
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
+        pm2=pm2(),
     )
 
 

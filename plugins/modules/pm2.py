@@ -264,6 +264,7 @@ import typing as t
 from dataclasses import replace
 from pathlib import Path
 
+from ansible_collections.durable.temporal.plugins.module_utils import _pm2_packaged as packaged
 from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
@@ -500,6 +501,14 @@ class Work:
             self.daemon.call("save", "--force")
             if not self.plan:
                 self.plan.add("processes after a reboot", {"saved": False}, {"saved": True})
+        if changed and self.wanted:
+            self._compare_with_packaged()
+
+    def _compare_with_packaged(self) -> None:
+        """Tell what the release's own ecosystem file says otherwise, once what is declared runs."""
+        declared = json.loads(Path(self.application["ecosystem"]).read_text())["apps"]
+        if text := packaged.told(Path(self.application["current"]).resolve(), self.daemon.account(), declared):
+            self.module.warn(f"{self.name}: {text}")
 
     def _staying(self) -> list[Instance]:
         """The instances without those that are to end."""

@@ -163,10 +163,14 @@ def ports(roles: t.Collection[str], values: Values) -> list[Port]:
 
 def _application_units(application: Mapping[str, t.Any], name: str) -> tuple[str, ...]:
     """The units that may hold the port of an application. A socket is held by systemd itself."""
-    declared = application.get("processes")
-    processes = [p for p in declared if isinstance(p, Mapping)] if isinstance(declared, list) else []
+    processes = _processes(application)
     own = [f"{name}-{process.get('name')}" for process in processes]
     return (f"{name}-pm2", name, *own, *(["init.scope"] if any(p.get("socket") for p in processes) else []))
+
+
+def _processes(application: Mapping[str, t.Any]) -> list[Mapping[str, t.Any]]:
+    declared = application.get("processes")
+    return [p for p in declared if isinstance(p, Mapping)] if isinstance(declared, list) else []
 
 
 def _nginx_ports(values: Values) -> list[Port]:
@@ -446,6 +450,28 @@ def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list
     system = probe.get("os") or {}
     _as_it_is, reason = engine_.judge(str(source), engine, f"{system.get('id')}-{system.get('version')}")
     return [Problem("docker_source", reason)] if reason else []
+
+
+def check_pm2(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """Somebody else's PM2 where ours is called, and files where links to our logs belong. Neither is replaced."""
+    if "pm2_worker" not in roles:
+        return []
+    seen = probe.get("pm2") or {}
+    problems = []
+    if seen.get("command") and values.get("pm2_worker_command"):
+        found = f"true, and {seen['command']} is somebody else's"
+        remedy = (
+            "Remove it (npm uninstall --global pm2), or set pm2_worker_command: false; NAME-pm2 is then the command."
+        )
+        problems.append(wrong("pm2_worker_command", found, "no command pm2, or ours", remedy))
+    named = {
+        str(p.get("name")) for a in applications(values) if a.get("runtime", "pm2") == "pm2" for p in _processes(a)
+    }
+    for file in seen.get("logs") or ():
+        if any(file in (f"{name}-out.log", f"{name}-error.log") for name in named):
+            found = f"{file.rpartition('-')[0]}, and /var/log/pm2/{file} is a file of another PM2"
+            problems.append(wrong("the name of a process", found, "no such file", "Move the file away."))
+    return problems
 
 
 def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:

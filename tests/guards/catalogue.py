@@ -478,6 +478,20 @@ PLATFORM = _guards(
         "[]",
         "test_an_engine_that_will_not_do_is_found",
     ),
+    (
+        "somebody else's command pm2",
+        "check_pm2",
+        "seen.get('command') and values.get('pm2_worker_command')",
+        "False",
+        "test_another_pm2_is_found_before_anything_is_replaced",
+    ),
+    (
+        "a file where a link to a log belongs",
+        "check_pm2",
+        "any((file in (f'{name}-out.log', f'{name}-error.log') for name in named))",
+        "False",
+        "test_another_pm2_is_found_before_anything_is_replaced",
+    ),
     ("little room on a disk", "check_room", "free < ROOM_TO_WORK_MB", "False", "test_too_little_room_is_found"),
     (
         "no room on a disk is an error",

@@ -61,6 +61,8 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
         *(({"name": name}, "which the system or this collection uses") for name in ("nginx", "systemd", "temporal-ui")),
         *(({"name": "a", "group": group}, f"group is {group}") for group in ("root", "docker", "sudo")),
         ({"name": "a", "user": "root"}, "user is root"),
+        ({"name": "a", "user": "app,root"}, "user is 'app,root'; expected lower-case"),
+        ({"name": "a", "group": "#0"}, "group is '#0'; expected lower-case"),
         ({"name": "a", "processes": [{"name": "w"}]}, "script is missing"),
         ({"name": "a", "processes": [{"script": "x"}]}, "a name"),
         ({"name": "a", "processes": [{**PROCESS, "instances": 0}]}, "at least 1"),
@@ -156,3 +158,17 @@ def test_other_shapes_are_named(wrong: t.Any) -> None:
         applications({}, [], "pm3")
     with pytest.raises(AnsibleFilterError, match="pm2_ecosystem"):
         pm2_ecosystem({}, {"name": "A"})
+
+
+def test_each_log_has_one_link_also_when_two_applications_have_a_process_of_that_name() -> None:
+    declared = [
+        {"name": "orders", "processes": [PROCESS]},
+        {"name": "engine", "runtime": "systemd", "processes": [UNIT]},
+        {"name": "parcels", "processes": [PROCESS, {"name": "api", "script": "dist/api.js"}]},
+    ]
+    links = [row["log_links"] for row in applications({}, declared, "host")]
+    assert links == [
+        {"worker-out.log": "orders/worker-out.log", "worker-error.log": "orders/worker-error.log"},
+        {},
+        {"api-out.log": "parcels/api-out.log", "api-error.log": "parcels/api-error.log"},
+    ]

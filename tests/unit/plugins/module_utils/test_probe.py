@@ -89,3 +89,21 @@ def test_a_path_that_is_not_there_yet_stands_for_its_parent(tmp_path: Path) -> N
     room = probe.room(str(tmp_path / "a" / "b"))
     assert room["at"] == str(tmp_path)
     assert room["total_mb"] >= room["free_mb"] > 0
+
+
+def test_a_command_of_ours_is_told_from_another(tmp_path: Path) -> None:
+    ours, other, link = tmp_path / "ours", tmp_path / "other", tmp_path / "link"
+    ours.write_text("#!/bin/sh\n# Managed by Ansible (durable.temporal.pm2_worker).\n")
+    other.write_text("#!/usr/bin/env node\n")
+    link.symlink_to(ours)
+    assert [probe.foreign_command(str(path)) for path in (ours, tmp_path / "none")] == ["", ""]
+    assert [probe.foreign_command(str(path)) for path in (other, link)] == [str(other), str(link)]
+
+
+def test_plain_files_are_told_from_links_and_directories(tmp_path: Path) -> None:
+    (tmp_path / "b.log").write_text("")
+    (tmp_path / "a.log").write_text("")
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "link.log").symlink_to("a.log")
+    assert probe.plain_files(str(tmp_path)) == ["a.log", "b.log"]
+    assert probe.plain_files(str(tmp_path / "none")) == []

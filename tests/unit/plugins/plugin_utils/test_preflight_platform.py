@@ -301,6 +301,39 @@ def test_a_node_that_is_too_old_is_found(
 
 
 @pytest.mark.parametrize(
+    ("seen", "command", "texts_found"),
+    [
+        ({}, True, []),
+        ({"command": "", "logs": []}, True, []),
+        (
+            {"command": "/usr/local/bin/pm2", "logs": []},
+            True,
+            ["npm uninstall --global pm2", "pm2_worker_command: false"],
+        ),
+        ({"command": "/usr/local/bin/pm2", "logs": []}, False, []),
+        (
+            {"command": "", "logs": ["api-out.log", "api-out.log.1", "old-out.log"]},
+            True,
+            ["/var/log/pm2/api-out.log is"],
+        ),
+        ({"command": "", "logs": ["worker-error.log"]}, True, []),  # of an application that systemd runs
+    ],
+)
+def test_another_pm2_is_found_before_anything_is_replaced(
+    seen: dict[str, t.Any], command: bool, texts_found: list[str]
+) -> None:
+    applications = [
+        {"name": "orders", "processes": [{"name": "api"}]},
+        {"name": "parcels", "runtime": "systemd", "processes": [{"name": "worker"}]},
+    ]
+    values = {"pm2_worker_command": command, "pm2_worker_applications": applications}
+    found = texts(platform.check_pm2(["pm2_worker"], values, {**PROBE, "pm2": seen}))
+    assert len(found) == (1 if texts_found else 0)
+    assert all(text in found[0] for text in texts_found)
+    assert platform.check_pm2(["systemd_worker"], values, {**PROBE, "pm2": seen}) == []
+
+
+@pytest.mark.parametrize(
     ("source", "links", "count"),
     [
         ("distribution", {"/usr/local/bin/node": "/opt/pm2/node-24.21.0/bin/node"}, 1),
