@@ -81,7 +81,7 @@ def runtimes(units: str = UNITS) -> dict[str, list[str]]:
 
 def foreign_files(root: str = "/") -> list[str]:
     """Files of others that have a name as ours would have: units, commands and rotations called ``<name>-pm2``, sockets."""
-    patterns: tuple[str, ...] = ("usr/local/bin/*-pm2", "etc/logrotate.d/*-pm2")
+    patterns: tuple[str, ...] = ("usr/local/bin/*-pm2", "etc/logrotate.d/*-pm2", "etc/sudoers.d/*-pm2")
     for place in ("etc/systemd/system", "usr/lib/systemd/system", "usr/local/lib/systemd/system"):
         patterns += (f"{place}/*-pm2.service", f"{place}/*.socket")
     paths = [path for pattern in patterns for path in sorted(Path(root).glob(pattern))]

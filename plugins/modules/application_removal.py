@@ -193,10 +193,16 @@ class Removal:
 
     def files(self) -> list[Path]:
         """What was written for it, besides its units."""
-        written = [self.path(f"usr/local/bin/{self.name}-pm2"), self.path(f"etc/logrotate.d/{self.name}-pm2")]
+        places = ("usr/local/bin", "etc/logrotate.d", "etc/sudoers.d")
+        written = [self.path(f"{place}/{self.name}-pm2") for place in places]
         ours = [path for path in written if _registry.PM2_MARK in _registry.first_lines(path)]
         own = [f"{STATE}/{self.unit}", f"{CONFIGURATION}/{self.name}", f"{STATE}/home/{self.name}"]
-        return [path for path in (*ours, *map(self.path, own)) if there(path)]
+        return [path for path in (*ours, *self.log_links(), *map(self.path, own)) if there(path)]
+
+    def log_links(self) -> list[Path]:
+        """The links to its logs, beside their directory."""
+        links = [path for path in self.path("var/log/pm2").glob("*.log") if path.is_symlink()]
+        return sorted(path for path in links if path.readlink().parent == Path(self.name))
 
     def kept(self) -> list[Path]:
         """Its releases, shared data and logs."""

@@ -122,6 +122,7 @@ checks:
 
 import json
 import os
+import re
 import shutil
 import typing as t
 import urllib.error
@@ -136,6 +137,10 @@ from ansible_collections.durable.temporal.plugins.module_utils._lock import STAL
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, Instance, parse_show
 
 LOG_BYTES = 1 << 18
+
+
+# That of the older servers, temporalio/auto-setup, had one.
+SERVER_IMAGE = re.compile(r"(^|/)(temporal-server|temporalio/server):")
 
 
 def container_checks(names: t.Sequence[str], inspected: t.Sequence[t.Mapping[str, t.Any]]) -> list[Check]:
@@ -172,6 +177,10 @@ def container_checks(names: t.Sequence[str], inspected: t.Sequence[t.Mapping[str
             status, message = "failed", f"Look at: docker logs --tail 50 {name}"
         elif health == "starting":
             status, message = "degraded", "It has just started; ask again in some seconds."
+        elif SERVER_IMAGE.search(image):
+            message = (
+                "its image has no command line; type: temporal ..., or docker exec temporal-admin-tools temporal ..."
+            )
         checks.append(Check(name, "container", status, found, "running, healthy", message))
     return checks
 
@@ -206,9 +215,7 @@ def process_checks(
         found = f"{len(online)} of {len(rows)} online, {restarts} restarts, up {youngest:.0f} s"
         status: Status = "healthy" if len(online) >= int(instances) else ("degraded" if online else "failed")
         message = (
-            ""
-            if status == "healthy"
-            else f"Look at: tail /var/log/pm2/{application}/*.log; deploy.yml starts what is missing."
+            "" if status == "healthy" else f"Look at: {application}-pm2 logs {name}; deploy.yml starts what is missing."
         )
         checks.append(Check(application, name, status, found, f"{instances} online", message))
     return checks

@@ -62,6 +62,10 @@ def render(report: t.Mapping[str, t.Any]) -> str:
             for c in entry["checks"]
             if c["status"] != "healthy"
         ]
+        hints = {
+            f"{c['component']}: {c['message']}" for c in entry["checks"] if c["status"] == "healthy" and c["message"]
+        }
+        lines += [f"  {hint}" for hint in sorted(hints)]
     counts = ", ".join(f"{count} {status}" for status, count in report["counts"].items() if count)
     lines.append(f"The platform is {report['status']} ({counts or 'nothing to check'}).")
     return "\n".join([*lines, *steps])

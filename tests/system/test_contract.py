@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from api import Api, new_case_id
-from vm import Vm
+from vm import CommandError, Vm
+from waiting import eventually
 
 QUEUE = "order-processing-queue"
 
@@ -155,3 +156,85 @@ def test_the_name_of_each_secret_is_the_one_in_the_vault(vm: Vm, secrets_dir: An
     """The inventory's references, seen by what was generated for them."""
     names = {path.name for path in secrets_dir.iterdir()}
     assert names >= {"CosmosDbKey", "BlobStorageConnection", "AppInsightsConnectionString"}, names
+
+
+# ---- what operators type, as the deploy user or as root
+
+
+OPERATOR = "deploy"
+TEMPORAL = "/opt/order-processing/temporal"
+PROCESSES = {"workflow-worker", "workflow-api"}
+both = pytest.mark.parametrize("user", [OPERATOR, "root"])
+
+
+@both
+def test_pm2_finds_the_daemon(vm: Vm, user: str) -> None:
+    """Without PM2_HOME, and without another daemon being started."""
+    listed = json.loads(vm.run("pm2", "jlist", user=user))
+    assert {process["name"] for process in listed} == PROCESSES
+    assert {process["pm2_env"]["status"] for process in listed} == {"online"}
+    assert set(re.findall(r"workflow-\w+", vm.run("pm2", "status", user=user))) >= PROCESSES
+    shown = vm.run("pm2", "show", "workflow-worker", user=user)
+    assert "dist/worker.js" in shown
+    said = vm.run("pm2", "logs", "--nostream", "--lines", "5", user=user)
+    assert "workflow-api" in said
+    daemons = [each for each in vm.processes() if "God Daemon" in each.name + each.command]
+    assert len(daemons) == 1, daemons
+
+
+def test_the_deploy_user_becomes_the_applications_user_and_nobody_else(vm: Vm, application_user: str) -> None:
+    assert vm.run("sudo", "-n", "-u", application_user, "/usr/local/bin/order-processing-pm2", "ping", user=OPERATOR)
+    for command in (
+        ("sudo", "-n", "true"),
+        ("sudo", "-n", "/usr/local/bin/order-processing-pm2", "ping"),
+        ("sudo", "-n", "-u", application_user, "id"),
+        ("sudo", "-n", "-u", application_user, "/usr/local/bin/pm2", "ping"),
+    ):
+        assert not vm.succeeds(*command, user=OPERATOR), command
+    assert not vm.succeeds("sudo", "-n", "true", user=application_user)
+
+
+def test_anybody_else_is_told_why_pm2_does_not_answer(vm: Vm) -> None:
+    with pytest.raises(CommandError, match="nobody may not use PM2 of order-processing; put sudo before the command"):
+        vm.run("pm2", "status", user="nobody")
+
+
+def test_logs_are_where_they_were_and_dated_as_they_were(vm: Vm, api: Api) -> None:
+    case = new_case_id("dated")
+    api.start(case)
+    for process in sorted(PROCESSES):
+        for stream in ("error", "out"):
+            vm.run("test", "-f", f"/var/log/pm2/{process}-{stream}.log")
+    found = eventually("the order is in the log", lambda: vm.sh('cat "$1"', "/var/log/pm2/workflow-api-out.log"))
+    lines = found.splitlines()
+    assert lines
+    undated = [line for line in lines[-20:] if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d:\d\d: ", line)]
+    assert not undated
+
+
+@both
+def test_containers_answer(vm: Vm, user: str) -> None:
+    listed = vm.sh(f"cd {TEMPORAL} && docker compose ps", user=user)
+    for name in ("temporal-postgres", "temporal-server", "temporal-admin-tools", "temporal-ui"):
+        assert name in listed
+    inside = ("docker", "exec", "temporal-admin-tools", "temporal")
+    health = vm.run(*inside, "operator", "cluster", "health", user=user)
+    assert "SERVING" in health
+    described = vm.run(*inside, "operator", "namespace", "describe", "-n", "order-processing", user=user)
+    assert "Order Processing Workflow Namespace" in described
+    ready = vm.run("docker", "exec", "temporal-postgres", "pg_isready", "-U", "temporal", user=user)
+    assert "accepting connections" in ready
+
+
+@both
+def test_tools_of_the_host_answer(vm: Vm, user: str) -> None:
+    arguments = ("--namespace", "order-processing", "--task-queue", QUEUE)
+    assert "Pollers" in vm.run("temporal", "task-queue", "describe", *arguments, user=user)
+    assert vm.sh("curl -s localhost:3000/health | jq -r .status", user=user).strip() == "healthy"
+    assert "succeeded" in vm.sh("nc -zv localhost 7233 2>&1", user=user)
+
+
+def test_tools_of_the_administrator_answer(vm: Vm) -> None:
+    assert "syntax is ok" in vm.sh("nginx -t 2>&1")
+    assert "5432" in vm.run("lsof", "-P", "-i", ":5432")
+    assert "(LISTEN)" in vm.run("lsof", "-i", ":5432")

@@ -72,6 +72,22 @@ def test_a_container_that_does_not_exist_has_failed() -> None:
     assert (check.status, check.found) == ("failed", "absent")
 
 
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("temporalio/server:1.32.2", True),
+        ("local/temporal-server:1.32.2", True),
+        ("registry.example/mirror/temporalio/server:1.32.2", True),
+        ("temporalio/auto-setup:1.29", False),
+        ("local/temporal-admin-tools:1.32.2", False),
+    ],
+)
+def test_a_server_without_a_command_line_says_what_to_type(image: str, told: bool) -> None:
+    (check,) = container_checks(["temporal-server"], [{**inspected(), "Config": {"Image": image}}])
+    assert check.status == "healthy"
+    assert ("docker exec temporal-admin-tools temporal" in check.message) == told
+
+
 def test_services() -> None:
     states = {"nginx": "active", "docker": "failed", "ssh": "inactive"}
     assert [c.status for c in service_checks(states)] == ["healthy", "failed", "failed"]

@@ -44,6 +44,11 @@ def test_one_failed_host_fails_the_whole_and_says_what_to_do() -> None:
     assert "a: temporal" not in text
 
 
+def test_what_a_healthy_part_has_to_say_is_told_once() -> None:
+    rows = [check("healthy", message="type this"), check("healthy", "other", "type this"), check("healthy")]
+    assert render(build({"a": rows}, NOW)).count("  temporal: type this\n") == 1
+
+
 def test_a_host_without_checks_is_healthy_and_rendered() -> None:
     assert "nothing to check" in render(build({"a": []}, NOW))
 
