@@ -197,7 +197,8 @@ def test_what_is_declared_or_unknown_is_left_alone(host: Host) -> None:
 
 def test_files_of_others_with_such_names_stay(host: Host) -> None:
     host.record()
-    theirs = ("/etc/nginx/conf.d/orders.conf", "/usr/local/bin/orders-pm2", "/etc/logrotate.d/orders-pm2")
+    pm2 = ("/usr/local/bin/orders-pm2", "/etc/logrotate.d/orders-pm2", "/etc/sudoers.d/orders-pm2")
+    theirs = ("/etc/nginx/conf.d/orders.conf", *pm2)
     for path in (*theirs, "/etc/systemd/system/orders-pm2.service"):
         host.write(path, "theirs\n")
     host.remove(data=True)
@@ -301,6 +302,10 @@ def test_pm2_ends_what_answers_before_the_workers(host: Host, monkeypatch: pytes
     host.write("/etc/systemd/system/orders-pm2.service", f"{_registry.PM2_MARK}.\n")
     host.write("/usr/local/bin/orders-pm2", f"#!/bin/sh\n{_registry.PM2_MARK}.\n")
     host.write("/etc/logrotate.d/orders-pm2", f"{_registry.PM2_MARK}.\n")
+    host.write("/etc/sudoers.d/orders-pm2", f"{_registry.PM2_MARK}.\n")
+    (host.root / "var/log/pm2").mkdir(parents=True)
+    for owner in ("orders", "parcels"):
+        (host.root / f"var/log/pm2/{owner}-out.log").symlink_to(f"{owner}/{owner}-out.log")
     host.write("/var/lib/durable-temporal/orders-pm2.service", "digest\n")
     host.write("/var/lib/durable-temporal/home/orders/.pm2/dump.pm2", "canary")
     host.remove()
@@ -309,4 +314,6 @@ def test_pm2_ends_what_answers_before_the_workers(host: Host, monkeypatch: pytes
     assert host.calls[0] == "disable orders-pm2.service"
     assert "stop orders-pm2.service" in host.calls
     assert FakeDaemon.latest.timeout == 91
+    assert [path.name for path in (host.root / "var/log/pm2").iterdir()] == ["parcels-out.log"]
+    (host.root / "var/log/pm2/parcels-out.log").unlink()
     assert host.files() == ["/var/lib/durable-temporal/applications/orders.json"]
