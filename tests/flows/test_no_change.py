@@ -9,8 +9,8 @@ from pathlib import Path
 from play import play
 
 # Tasks that run when nothing changes. A higher number needs a reason: each costs a quarter of a second. The first of both is
-# the check of what is asked for, on the controller.
-SITE_TASKS = 30
+# the check of what is asked for, on the controller; docker looks at an engine that may be somebody else's.
+SITE_TASKS = 31
 DEPLOY_TASKS = 5
 
 RUNNING_SINCE = (

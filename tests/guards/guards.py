@@ -56,8 +56,9 @@ PRELOADED = [
     "yaml",
 ]
 PROCESSES = 2
-PATIENCE_SECONDS = 60
-PATIENCE_WITH_ALL_SECONDS = 300
+PATIENCE_SECONDS = 120
+# Beside the flows of other parts, which keep both processors busy.
+PATIENCE_WITH_ALL_SECONDS = 1200
 
 
 class NotFound(Exception):
