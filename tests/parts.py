@@ -308,7 +308,7 @@ def side_by_side(parts: Sequence[Part], limit: float, lanes: int) -> int:
     prepare = ("scripts/test-hosts",)
     if any(part.host != "none" for part in session.queue) and subprocess.run(prepare, cwd=ROOT, check=False).returncode:
         return 1
-    threads = [threading.Thread(target=session.work) for _ in range(lanes)]
+    threads = [threading.Thread(target=session.work) for _lane in range(lanes)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -10,7 +10,8 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 # What a platform has in its directory besides applications, and the directory of the application named as it is.
-PLATFORM, OWN = "temporal", "workflow"
+PLATFORM = "temporal"
+OWN = "workflow"
 
 
 def placed(declared: t.Any, root: str, name: str, address: str) -> list[t.Any]:

@@ -233,7 +233,9 @@ def test_it_goes_without_a_trace_while_the_others_serve(
     assert f"{name} was removed earlier. These stay: " in again.output
     # The edge's record is of all sites together, so that nginx reads them once more.
     first, site = (play("site", inventory, extra=left) for _ in range(2))
-    assert (first.rc, [task for task in first.changed if "nginx" not in task]) == (0, []), first.failure or first.changed
+    assert (first.rc, [task for task in first.changed if "nginx" not in task]) == (0, []), (
+        first.failure or first.changed
+    )
     assert (site.rc, site.changed) == (0, []), site.failure or site.changed
     assert name not in cautions(first)
     assert name not in rows(inventory, tmp_path / "after.json", left)

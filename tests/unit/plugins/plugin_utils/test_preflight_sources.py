@@ -26,7 +26,7 @@ def values(source: str, directory: str = "", **more: t.Any) -> dict[str, t.Any]:
     }
 
 
-def check(given: dict[str, t.Any], roles: t.Sequence[str] = ROLES) -> list[str]:
+def check(given: dict[str, t.Any], roles: t.Sequence[str] = tuple(ROLES)) -> list[str]:
     return [problem.text for problem in check_sources(roles, given, lambda path: path == "/srv/artifacts")]
 
 
