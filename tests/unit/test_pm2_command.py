@@ -24,7 +24,9 @@ def pm2(place: Path, applications: list[str], *arguments: str, **environment: st
     )
     command.chmod(0o755)
     environment = {"PATH": os.environ["PATH"], **environment}
-    return subprocess.run([command, *arguments], capture_output=True, text=True, env=environment, timeout=30)
+    return subprocess.run(
+        [command, *arguments], capture_output=True, text=True, env=environment, timeout=30, check=False
+    )
 
 
 @pytest.fixture
