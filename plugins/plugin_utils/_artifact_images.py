@@ -359,6 +359,19 @@ for name in POSTGRES_PASSWORD POSTGRES_USER POSTGRES_DB POSTGRES_INITDB_ARGS; do
   fi
 done
 
+# The cluster is made beside its place and moved there when complete, PG_VERSION last: a first start that is cut short
+# never looks like a finished one.
+new=$PGDATA/.first-start
+
+# Before anything here gets another owner: the files of others keep theirs.
+if [ -e "$PGDATA" ] && [ ! -s "$PGDATA/PG_VERSION" ] && [ ! -e "$new" ]; then
+  found=$(find "$PGDATA/" -mindepth 1 -maxdepth 1 ! -name lost+found -print -quit)
+  if [ -n "$found" ]; then
+    echo "error: $PGDATA holds files and is no PostgreSQL data directory; empty it or mount another one" >&2
+    exit 1
+  fi
+fi
+
 if [ "$(id -u)" = 0 ]; then
   mkdir -p "$PGDATA" /run/postgresql
   chmod 0700 "$PGDATA"
@@ -366,10 +379,6 @@ if [ "$(id -u)" = 0 ]; then
   find "$PGDATA" /run/postgresql ! -user postgres -exec chown postgres:postgres {} +
   exec setpriv --reuid=postgres --regid=postgres --init-groups "${BASH_SOURCE[0]}" "$@"
 fi
-
-# The cluster is made beside its place and moved there when complete, PG_VERSION last: a first start that is cut short
-# never looks like a finished one.
-new=$PGDATA/.first-start
 
 create_cluster() {
   if [ -z "${POSTGRES_PASSWORD:-}" ] && [ "${POSTGRES_HOST_AUTH_METHOD:-}" != trust ]; then
@@ -379,9 +388,6 @@ create_cluster() {
   if [ -e "$new" ]; then
     echo 'the first start was interrupted; beginning anew' >&2
     find "$PGDATA" -mindepth 1 ! -name lost+found -delete
-  elif [ -n "$(find "$PGDATA" -mindepth 1 -maxdepth 1 ! -name lost+found -print -quit)" ]; then
-    echo "error: $PGDATA holds files and is no PostgreSQL data directory; empty it or mount another one" >&2
-    exit 1
   fi
   mkdir -m 0700 "$new"
   local user=${POSTGRES_USER:-postgres} password=${POSTGRES_PASSWORD:-} options=()

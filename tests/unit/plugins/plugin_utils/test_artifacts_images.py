@@ -6,7 +6,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -162,3 +164,48 @@ def test_a_recipe_changes_with_the_content_of_its_image_only(monkeypatch: pytest
     assert {name for name in names if images.recipe(name) != before[name]} == {"ui"}
     monkeypatch.setitem(images._REVISION, "base", 99)
     assert {name for name in names if images.recipe(name) != before[name]} == {"base", "server", "admin_tools", "ui"}
+
+
+# Stands in for a command that would change something: tells that it was called.
+_RECORDER = '#!/bin/sh\necho "${0##*/} $*" >>"$CALLS"\n'
+_FIND = '#!/bin/sh\ncase " $* " in *" -exec "*) echo "find $*" >>"$CALLS" ;; *) exec %s "$@" ;; esac\n'
+
+
+def _start_postgres(tmp_path: Path, data: Path) -> tuple[int, str, str]:
+    """Start the entry point as root, as far as it gives up its rights: exit code, what it said, what it called."""
+    commands, calls = tmp_path / "bin", tmp_path / "calls"
+    commands.mkdir()
+    calls.touch()
+    stand_ins = {name: _RECORDER for name in ("chmod", "chown", "mkdir", "setpriv")}
+    stand_ins |= {"id": "#!/bin/sh\necho 0\n", "find": _FIND % shutil.which("find")}
+    for name, content in stand_ins.items():
+        (commands / name).write_text(content)
+        (commands / name).chmod(0o755)
+    script = tmp_path / "entrypoint"
+    script.write_text(images._POSTGRES_ENTRYPOINT)
+    environment = {"PATH": f"{commands}:{os.environ['PATH']}", "CALLS": str(calls), "PGDATA": str(data)}
+    done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr, calls.read_text()
+
+
+def test_postgresql_changes_no_owner_among_the_files_of_others(tmp_path: Path) -> None:
+    data = tmp_path / "srv"
+    data.mkdir()
+    (data / "photo.jpg").touch()
+    code, said, called = _start_postgres(tmp_path, data)
+    assert (code, called) == (1, "")
+    assert said == f"error: {data} holds files and is no PostgreSQL data directory; empty it or mount another one\n"
+
+
+@pytest.mark.parametrize("content", ["", "lost+found/", "PG_VERSION", ".first-start/"])
+def test_postgresql_takes_what_is_empty_or_its_own(tmp_path: Path, content: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    if content.endswith("/"):
+        (data / content).mkdir()
+    elif content:
+        (data / content).write_text("17\n")
+        (data / "base").mkdir()
+    code, said, called = _start_postgres(tmp_path, data)
+    assert (code, said) == (0, "")
+    assert [line.split()[0] for line in called.splitlines()] == ["mkdir", "chmod", "chmod", "find", "setpriv"]
