@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.durable.temporal.plugins.plugin_utils import _environments as environments
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_applications as applications
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_places as places
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_sources as sources
@@ -149,7 +150,8 @@ def _platform(
         *platform.check_networks(roles, values),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
-        *platform.check_applications(declared),
+        *places.check_directories(roles, values),
+        *platform.check_applications(declared, places.directories(roles, values)),
         *platform.check_artifacts(declared, missing_files(declared)),
         *platform.check_namespaces(
             "topology_namespaces",

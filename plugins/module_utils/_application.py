@@ -56,6 +56,10 @@ SYSTEM_PLACES = frozenset(
 )
 # Directly below /var everything is the system's, and so is what these hold.
 SYSTEM_STATE = ("docker", "containerd", "dpkg", "apt", "postgresql", "systemd", "nginx", "durable-temporal", "private")
+# What everybody writes to, and what the system empties or turns over, below /var.
+SHARED_STATE = ("backups", "cache", "lock", "log", "mail", "run", "spool", "tmp")
+# Below /opt these are ours, or the container engine's.
+TAKEN = ("containerd", "durable-temporal", "pm2")
 # Members of these can become root, or read what only root should.
 PRIVILEGED_GROUPS = ("adm", "disk", "docker", "kmem", "lxd", "root", "shadow", "sudo", "wheel")
 
@@ -195,8 +199,11 @@ def _check_place(name: str, root: str) -> None:
     """:raises InvalidApplication: the root of an application is not its own."""
     parts = root.split("/")[1:]
     own = root.startswith("/") and len(parts) > 1 and not {"", ".", ".."} & set(parts)
-    state = parts[:1] == ["var"] and (len(parts) < 3 or (parts[1] in ("lib", "log") and parts[2] in SYSTEM_STATE))
-    if not own or parts[0] in SYSTEM_PLACES or state or parts[:2] == ["opt", "pm2"]:
+    state = parts[:1] == ["var"] and (
+        len(parts) < 3 or parts[1] in SHARED_STATE or (parts[1] == "lib" and parts[2] in SYSTEM_STATE)
+    )
+    taken = parts[:1] == ["opt"] and not {*parts[1:2]}.isdisjoint(TAKEN)
+    if not own or parts[0] in SYSTEM_PLACES or state or taken:
         raise InvalidApplication(
             f"application {name}: root is {root!r}; expected a directory of its own such as /opt/{name}/workflow."
         )

@@ -21,6 +21,7 @@ from ansible_collections.durable.temporal.plugins.module_utils import _versions 
 from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots
 
 Values = Mapping[str, t.Any]
 Probe = Mapping[str, t.Any]
@@ -517,10 +518,15 @@ def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:
 # Applications and namespaces
 
 
-def check_applications(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
-    """Applications that would overwrite each other, or that cannot work as they are declared."""
-    problems = []
-    for field in ("name", "root", "port"):
+def check_applications(
+    declared: Sequence[Mapping[str, t.Any]], taken: Mapping[str, str] | None = None
+) -> list[Problem]:
+    """Applications that would overwrite each other, or that cannot work as they are declared.
+
+    :param taken: the platform's own directories on the host, by variable.
+    """
+    problems = check_roots(declared, taken or {})
+    for field in ("name", "port"):
         seen: dict[str, int] = {}
         for index, application in enumerate(declared):
             value = application.get(field)
@@ -536,18 +542,7 @@ def check_applications(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]
                     )
                 )
             seen.setdefault(str(value), index)
-    roots = {str(a.get("name")): str(a["root"]).rstrip("/") for a in declared if a.get("root")}
     for index, application in enumerate(declared):
-        root = roots.get(str(application.get("name")), "")
-        if within := [n for n, r in roots.items() if root.startswith((f"{r}/releases/", f"{r}/shared/"))]:
-            problems.append(
-                wrong(
-                    f"topology_applications[{index}].root",
-                    f"{root}, which lies in what belongs to {within[0]}",
-                    "a directory of its own",
-                    "Change one of them.",
-                )
-            )
         try:
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:

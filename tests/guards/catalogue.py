@@ -236,6 +236,54 @@ SOURCES = _guards(
     ),
 )
 
+PLACES = _guards(
+    "preflight, places",
+    "plugin_utils/_preflight_places.py",
+    "plugin_utils/test_preflight_places.py",
+    (
+        "a directory that is no place for data",
+        "check_directories",
+        "not _own(path)",
+        "False",
+        "test_what_is_no_place_for_data_is_refused",
+    ),
+    (
+        "a directory of the platform that is the system's",
+        "_own",
+        "top not in SYSTEM_PLACES",
+        "True",
+        "test_what_is_no_place_for_data_is_refused",
+    ),
+    (
+        "a root that is, holds or lies in another directory",
+        "check_roots",
+        "related(root, p)",
+        "False",
+        "test_applications_in_each_other_are_found",
+    ),
+    (
+        "a root that the system empties",
+        "check_roots",
+        "related(root, '/tmp') in ('is', 'lies in')",
+        "False",
+        "test_a_root_that_the_system_empties_is_refused",
+    ),
+    (
+        "a root that holds another directory",
+        "related",
+        "other.startswith(f'{one}/')",
+        "False",
+        "test_applications_in_each_other_are_found",
+    ),
+    (
+        "a root that is written in another way",
+        "plain",
+        "",
+        "path",
+        "test_applications_in_each_other_are_found",
+    ),
+)
+
 _EACH_PORT = "APPLICATION_ROLES & set(roles)"
 PLATFORM = _guards(
     "preflight, platform",
@@ -525,30 +573,23 @@ PLATFORM = _guards(
     (
         "applications of one name",
         "check_applications",
-        "('name', 'root', 'port')",
-        "('root', 'port')",
-        "test_applications_that_would_overwrite_each_other_are_found",
-    ),
-    (
-        "applications in one directory",
-        "check_applications",
-        "('name', 'root', 'port')",
         "('name', 'port')",
+        "('port',)",
         "test_applications_that_would_overwrite_each_other_are_found",
     ),
     (
         "applications on one port",
         "check_applications",
-        "('name', 'root', 'port')",
-        "('name', 'root')",
+        "('name', 'port')",
+        "('name',)",
         "test_applications_that_would_overwrite_each_other_are_found",
     ),
     (
-        "a root inside of another one's releases",
+        "a root inside of another one, or of the platform",
         "check_applications",
-        "root.startswith((f'{r}/releases/', f'{r}/shared/'))",
-        "False",
-        "test_a_root_inside_of_another_ones_releases_is_found",
+        "check_roots(declared, taken or {})",
+        "[]",
+        "test_a_root_inside_of_another_one_is_found",
     ),
     (
         "an artifact that is not there",
@@ -743,9 +784,16 @@ WIRING = _guards(
     (
         "applications are judged",
         "_platform",
-        "platform.check_applications(declared)",
+        "platform.check_applications(declared, places.directories(roles, values))",
         "[]",
         "test_applications_are_judged_and_their_artifacts_looked_for",
+    ),
+    (
+        "directories of the platform are judged",
+        "_platform",
+        "places.check_directories(roles, values)",
+        "[]",
+        "test_what_is_declared_is_judged",
     ),
     (
         "artifacts are looked for",
@@ -956,8 +1004,15 @@ NAMES = _guards(
     (
         "state of the system",
         "_check_place",
-        "parts[:1] == ['var'] and (len(parts) < 3 or (parts[1] in ('lib', 'log') and parts[2] in SYSTEM_STATE))",
+        "len(parts) < 3 or parts[1] in SHARED_STATE or (parts[1] == 'lib' and parts[2] in SYSTEM_STATE)",
         "False",
+        "test_what_cannot_work_is_refused",
+    ),
+    (
+        "directories of ours",
+        "_check_place",
+        "{*parts[1:2]}.isdisjoint(TAKEN)",
+        "True",
         "test_what_cannot_work_is_refused",
     ),
 )
@@ -3012,6 +3067,7 @@ GUARDS = [
     *STORE,
     *PACKAGES,
     *OPTIONS,
+    *PLACES,
     *PLATFORM,
     *SOURCES,
     *WIRING,
@@ -3047,6 +3103,7 @@ GUARDS = [
 COMPLETE = {
     "plugins/plugin_utils/_preflight.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_preflight_platform.py": ("Problem", "wrong"),
+    "plugins/plugin_utils/_preflight_places.py": ("wrong",),
     "plugins/plugin_utils/_preflight_sources.py": ("wrong",),
     "plugins/plugin_utils/_preflight_applications.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_removal.py": ("wrong",),

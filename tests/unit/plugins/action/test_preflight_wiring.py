@@ -85,6 +85,7 @@ def test_what_fits_is_no_problem() -> None:
         ({"keyvault_vualt": "company-prod"}, "keyvault_vualt"),
         ({"keyvault_auth_method": "magic"}, "keyvault_auth_method"),
         ({"topology_namespaces": [{"name": "a", "retention": "1m"}]}, "topology_namespaces[0].retention"),
+        ({"postgres_data_directory": "/srv"}, "postgres_data_directory"),
     ],
 )
 def test_what_is_declared_is_judged(variables: Json, named: str) -> None:
@@ -130,6 +131,9 @@ def test_applications_are_judged_and_their_artifacts_looked_for(tmp_path: Path) 
     two = {**one, "name": "b", "artifact": str(tmp_path / "b.tar.gz")}
     declared = preflight._platform(["app_release"], {"topology_applications": [one, two]}, PROBE)
     assert [p.about for p in declared] == ["topology_applications[1].root", "topology_applications[1].artifact"]
+    ours = {"topology_applications": [one], "temporal_directory": "/opt/a/temporal"}
+    both = preflight._platform(["app_release", "temporal"], ours, PROBE)
+    assert [p.about for p in both] == ["topology_applications[0].root"]
 
 
 OLD: Json = {

@@ -32,6 +32,11 @@ def test_what_is_declared_wins_and_null_means_unset() -> None:
     assert (application["user"], application["group"], application["keep_releases"]) == ("app", "app", 2)
 
 
+@pytest.mark.parametrize("root", ["/opt/a", "/srv/a", "/var/lib/a", "/var/www/a", "/opt/durable-temporals/a"])
+def test_a_directory_of_its_own_is_taken(root: str) -> None:
+    assert normalise({"name": "a", "root": root})["root"] == root
+
+
 def test_normalising_again_changes_nothing() -> None:
     once = normalise({"name": "a", "processes": [PROCESS], "environment": {"A": 1}})
     assert normalise(once) == once
@@ -55,7 +60,14 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
             ({"name": "a", "root": root}, "directory of its own")
             for root in (
                 *("/opt/../etc", "/opt//a", "/opt", "/etc/a", "/usr/local/a", "/home/a", "/root/a", "/var/a", "/run/a"),
-                *("/var/lib/docker/a", "/var/lib/durable-temporal/applications", "/opt/pm2/a"),
+                *(
+                    "/var/lib/docker/a",
+                    "/var/lib/durable-temporal/applications",
+                    "/opt/pm2/a",
+                    "/opt/durable-temporal/a",
+                ),
+                *("/opt/durable-temporal", "/opt/containerd/a", "/var/tmp/a", "/var/spool/a", "/var/log/a"),
+                *("/var/cache/a/b", "/opt/./a", "/opt/a/./b", "/opt/a/.."),
             )
         ),
         *(({"name": name}, "which the system or this collection uses") for name in ("nginx", "systemd", "temporal-ui")),

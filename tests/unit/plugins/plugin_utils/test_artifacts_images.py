@@ -176,7 +176,7 @@ def _start_postgres(tmp_path: Path, data: Path) -> tuple[int, str, str]:
     commands, calls = tmp_path / "bin", tmp_path / "calls"
     commands.mkdir()
     calls.touch()
-    stand_ins = {name: _RECORDER for name in ("chmod", "chown", "mkdir", "setpriv")}
+    stand_ins = dict.fromkeys(("chmod", "chown", "mkdir", "setpriv"), _RECORDER)
     stand_ins |= {"id": "#!/bin/sh\necho 0\n", "find": _FIND % shutil.which("find")}
     for name, content in stand_ins.items():
         (commands / name).write_text(content)

@@ -423,13 +423,12 @@ def test_an_artifact_that_is_not_there_is_worth_knowing_and_stops_a_deployment()
     assert platform.check_artifacts(declared, {}, ["a"]) == []
 
 
-def test_a_root_inside_of_another_ones_releases_is_found() -> None:
-    inside = [{"name": "a", "root": "/opt/a"}, {"name": "b", "root": "/opt/a/shared/b"}]
+def test_a_root_inside_of_another_one_is_found() -> None:
+    inside = [{"name": "a", "root": "/opt/a"}, {"name": "b", "root": "/opt/a/b"}]
     (text,) = texts(platform.check_applications(inside))
-    assert text.startswith(
-        "topology_applications[1].root is /opt/a/shared/b, which lies in what belongs to a; expected a"
-    )
-    assert platform.check_applications([{"name": "a", "root": "/opt/a"}, {"name": "b", "root": "/opt/a/b"}]) == []
+    assert text.startswith("topology_applications[1].root is /opt/a/b, which lies in the root of a, /opt/a; expected a")
+    (text,) = texts(platform.check_applications(inside[:1], {"temporal_directory": "/opt/a/temporal"}))
+    assert "/opt/a, which holds temporal_directory, /opt/a/temporal; expected a" in text
 
 
 def test_namespaces_that_cannot_be_are_found() -> None:
