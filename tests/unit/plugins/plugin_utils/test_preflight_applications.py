@@ -54,15 +54,20 @@ def test_another_runtime_is_refused_while_units_of_the_old_one_are_there() -> No
 
 def test_files_of_others_are_never_replaced() -> None:
     path = "/usr/local/bin/orders-pm2"
-    (text,) = told([ORDERS], foreign_files=[path, "/usr/local/bin/other-pm2"])
+    (text,) = told([ORDERS], foreign_files=[path, "/usr/local/bin/other-pm2"], privileged=True)
     assert text == (
         f"error: the application orders is one whose {path} is somebody else's; expected a name of its own. Choose another name."
     )
     api = {"name": "api", "command": ["bin/api"], "socket": True}
     systemd = {**ORDERS, "runtime": "systemd", "dependencies": "none", "processes": [api]}
     socket = "/usr/lib/systemd/system/orders-api.socket"
-    (text,) = told([systemd], foreign_files=[socket, path], applications=[], units={})
+    (text,) = told([systemd], foreign_files=[socket, path], applications=[], units={}, privileged=True)
     assert socket in text
+
+
+def test_an_account_that_cannot_read_a_file_does_not_know_whose_it_is() -> None:
+    """The right of operators to use PM2 is readable by root only."""
+    assert told([ORDERS], foreign_files=["/etc/sudoers.d/orders-pm2"], privileged=False) == []
 
 
 @pytest.mark.parametrize(
