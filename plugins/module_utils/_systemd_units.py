@@ -54,7 +54,17 @@ class Systemd:
         # What is loaded without a file: somebody has removed the file of one that runs.
         patterns = [f"{application}-{process}@*.service" for process in processes]
         shown = self.call("show", SHOWN, *names, *patterns) if names or patterns else ""
-        return [i for i in parse_show(application, shown) if i.unit.name in names or i.active != "inactive"]
+        found = [i for i in parse_show(application, shown) if i.unit.name in names or i.active != "inactive"]
+        return self.owned(application, found)
+
+    def owned(self, application: str, found: t.Iterable[Instance]) -> list[Instance]:
+        """Without those whose file is another's: application ``a`` may have a process ``b-c``, and ``a-b`` one ``c``."""
+        return [i for i in found if self.owner(i.unit.name) in (application, None)]
+
+    def owner(self, name: str) -> str | None:
+        """The application that a unit's file was written for, empty when it is not one of ours; ``None`` without a file."""
+        path = self.units / name
+        return owner(path.read_text(errors="replace")) if path.is_file() else None
 
     def files(self, application: str) -> dict[str, str]:
         """Name to text of the units and sockets that were written for an application."""

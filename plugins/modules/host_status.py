@@ -134,7 +134,8 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
 from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Holder, Lock, Run, age
-from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, Instance, parse_show
+from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, UNITS, Instance, parse_show
+from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd
 
 LOG_BYTES = 1 << 18
 
@@ -406,11 +407,13 @@ def _jlist(module: AnsibleModule, home: str, user: str, group: str) -> list[t.Ma
         return []
 
 
-def _instances(module: AnsibleModule, application: str, processes: t.Iterable[str]) -> list[Instance]:
+def _instances(
+    module: AnsibleModule, application: str, processes: t.Iterable[str], units: str = UNITS
+) -> list[Instance]:
     # Not loaded means not enabled and not running: patterns only find what is loaded.
     patterns = [f"{application}-{process}@*.service" for process in processes]
     _rc, out, _err = module.run_command(["systemctl", "show", SHOWN, *patterns]) if patterns else (0, "", "")
-    return parse_show(application, out)
+    return Systemd(units).owned(application, parse_show(application, out))
 
 
 def main() -> None:

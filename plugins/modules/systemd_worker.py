@@ -344,7 +344,18 @@ class Work:
         self.files = self.systemd.files(self.name)
         self.found = self.systemd.instances(self.name, [p["name"] for p in self.application["processes"]])
         self.wanted = wanted_units(self.name, self.declared, self.release, self._builds())
+        self._refuse_others()
         self.plan = self._plan()
+
+    def _refuse_others(self) -> None:
+        """:raises SystemdError: a file that would be written is another's; nothing was changed."""
+        for name in (*self._sockets(), *(unit.name for unit in self.wanted)):
+            owner = self.systemd.owner(name)
+            if owner not in (self.name, None):
+                raise SystemdError(
+                    f"it would replace {name}, which belongs to {owner or 'somebody else'}; expected a name that no other "
+                    "unit has. Give the application or its process another name."
+                )
 
     def _builds(self) -> set[str]:
         """Releases that stay beside the live one."""

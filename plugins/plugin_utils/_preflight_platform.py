@@ -18,7 +18,11 @@ from dataclasses import dataclass
 
 from ansible_collections.durable.temporal.plugins.module_utils import _engine as engine_
 from ansible_collections.durable.temporal.plugins.module_utils import _versions as versions
-from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
+from ansible_collections.durable.temporal.plugins.module_utils._application import (
+    CANDIDATE,
+    InvalidApplication,
+    normalise,
+)
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots
@@ -547,6 +551,43 @@ def check_applications(
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:
             problems.append(Problem(f"topology_applications[{index}]", str(error)))
+    return [*problems, *_check_units(declared), *_check_candidates(declared)]
+
+
+def _check_units(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Units of two applications with one name: ``shop`` with a process ``a-b``, and ``shop-a`` with a process ``b``."""
+    problems = []
+    seen: dict[str, tuple[str, str]] = {}
+    for index, application in enumerate(declared):
+        name = str(application.get("name"))
+        for unit, what in _unit_names(application, name).items():
+            owner, other = seen.setdefault(unit, (name, what))
+            if owner != name:
+                found = f"{unit}, for {what} and for {other}"
+                about = f"the name of the units of topology_applications[{index}]"
+                step = "Give one of the applications or processes another name."
+                problems.append(wrong(about, found, "a name that no other application's units have", step))
+    return problems
+
+
+def _unit_names(application: Mapping[str, t.Any], name: str) -> dict[str, str]:
+    """What the units of an application are called, up to ``@`` or ``.`` → what runs in them."""
+    if application.get("runtime") == "systemd":
+        names = [str(process.get("name")) for process in _processes(application)]
+        return {f"{name}-{process}": f"process {process} of the application {name}" for process in names}
+    return {f"{name}-pm2": f"PM2 of the application {name}"}
+
+
+def _check_candidates(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Processes that PM2 would have under the name of a candidate, which every deployment takes away."""
+    problems = []
+    for index, application in enumerate(declared):
+        names = [str(process.get("name")) for process in _processes(application)]
+        for name in names if application.get("runtime") != "systemd" else ():
+            if name.endswith(CANDIDATE):
+                about = f"the name of a process of topology_applications[{index}]"
+                found = f"{name} of the application {application.get('name')}, as of a candidate, which is deleted"
+                problems.append(wrong(about, found, f"a name that does not end in {CANDIDATE}", "Choose another."))
     return problems
 
 

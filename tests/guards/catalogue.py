@@ -585,6 +585,27 @@ PLATFORM = _guards(
         "test_applications_that_would_overwrite_each_other_are_found",
     ),
     (
+        "units of two applications with one name",
+        "_check_units",
+        "owner != name",
+        "False",
+        "test_processes_whose_units_would_have_one_name_are_found",
+    ),
+    (
+        "units that are called as that of PM2",
+        "_unit_names",
+        "f'{name}-pm2'",
+        "name",
+        "test_a_process_whose_units_are_called_as_that_of_pm2_is_found",
+    ),
+    (
+        "a process that is called as a candidate",
+        "_check_candidates",
+        "name.endswith(CANDIDATE)",
+        "False",
+        "test_a_process_that_is_called_as_a_candidate_is_found",
+    ),
+    (
         "a root inside of another one, or of the platform",
         "check_applications",
         "check_roots(declared, taken or {})",
@@ -1581,12 +1602,26 @@ SYSTEMD_UNITS = _guards(
         "True",
         "test_units_of_another_application_with_a_similar_name_are_left_alone",
     ),
+    (
+        "units of another application with the same prefix",
+        "Systemd.owned",
+        "self.owner(i.unit.name) in (application, None)",
+        "True",
+        "test_units_of_another_application_with_the_same_prefix_are_left_alone",
+    ),
 )
 
 SYSTEMD = _guards(
     "instances of systemd",
     "modules/systemd_worker.py",
     "modules/test_systemd_worker.py",
+    (
+        "a socket of another application",
+        "Work._refuse_others",
+        "owner not in (self.name, None)",
+        "False",
+        "test_a_socket_of_others_is_not_replaced",
+    ),
     (
         "another live release than expected",
         "Work._release",

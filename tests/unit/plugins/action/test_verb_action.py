@@ -135,6 +135,20 @@ def test_an_application_that_cannot_work_is_told(place: Place) -> None:
     refused(place.run("deploy"), "vm1: application orders, process 'worker': script is missing")
 
 
+@pytest.mark.parametrize("playbook", ["deploy", "rollback"])
+def test_applications_whose_units_would_have_one_name_are_told(place: Place, playbook: str) -> None:
+    both = [
+        {**ORDERS, "name": name, "runtime": "systemd", "dependencies": "none", "processes": [process]}
+        for name, process in (
+            ("shop", {"name": "a-b", "command": ["bin/x"]}),
+            ("shop-a", {"name": "b", "command": ["bin/x"]}),
+        )
+    ]
+    place.inventory("vm1", applications=both)
+    said = "shop-a-b, for process b of the application shop-a and for process a-b of the application shop;"
+    refused(place.run(playbook, "-e", f"{playbook}_application=shop"), said)
+
+
 def test_nothing_to_deploy_is_an_error(place: Place) -> None:
     place.inventory("vm1", applications=[])
     refused(place.run("deploy"), "topology_applications is empty on vm1; deploy expects an application.")

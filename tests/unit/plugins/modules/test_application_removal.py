@@ -206,6 +206,24 @@ def test_files_of_others_with_such_names_stay(host: Host) -> None:
     assert host.calls == ["userdel orders"]
 
 
+def test_units_of_an_application_with_the_same_prefix_stay(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``orders`` has a process ``api-x``; ``orders-api`` has a process ``x``, which runs."""
+    other = "orders-api-x@r1.0a1b2c3d.1.service"
+    processes = [{"name": "api-x", "command": ["bin/x"]}]
+    host.record(runtime="systemd", dependencies="none", processes=processes)
+    host.write("/etc/systemd/system/orders-api-x@r1.00000000.1.service", MARK)
+    host.write(f"/etc/systemd/system/{other}", MARK.replace(" orders:", " orders-api:"))
+    call = host.systemd.call
+
+    def shows(*arguments: str) -> str:
+        return f"Id={other}\nActiveState=active\n" if arguments[0] == "show" else call(*arguments)
+
+    monkeypatch.setattr(host.systemd, "call", shows)
+    host.remove()
+    assert [path.name for path in host.path("/etc/systemd/system").iterdir()] == [other]
+    assert not any(other in line for line in host.calls)
+
+
 def test_data_that_another_application_uses_are_not_removed(host: Host) -> None:
     host.record()
     host.record("shop", root="/opt/orders/workflow")

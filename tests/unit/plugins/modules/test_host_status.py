@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils._lock import Holder, boot_id, started
-from ansible_collections.durable.temporal.plugins.module_utils._systemd import parse_show
+from ansible_collections.durable.temporal.plugins.module_utils._systemd import MARK, parse_show
+from ansible_collections.durable.temporal.plugins.modules import host_status
 from ansible_collections.durable.temporal.plugins.modules.host_status import (
     container_checks,
     declared_checks,
@@ -127,6 +130,17 @@ def test_instances_of_systemd() -> None:
     (check,) = unit_checks("orders", {"api": 1}, found)
     assert (check.status, check.found) == ("failed", "0 of 0 active, 0 restarts, release none")
     assert "journalctl -u 'orders-api@*'" in check.message
+
+
+def test_instances_of_another_application_are_not_told(tmp_path: Path) -> None:
+    """One that has lost its file is told; one whose file says that it is another's is not."""
+    mine, lost, other = (f"shop-a-b@r1.0123abcd.{number}.service" for number in (1, 2, 3))
+    (tmp_path / mine).write_text(f"{MARK} shop: x\n")
+    (tmp_path / other).write_text(f"{MARK} shop-a: x\n")
+    shown = "\n".join(f"Id={name}\nActiveState=active\n" for name in (mine, lost, other))
+    module = SimpleNamespace(run_command=lambda _command: (0, shown, ""))
+    found = host_status._instances(cast("Any", module), "shop", ["a-b"], str(tmp_path))
+    assert [instance.unit.name for instance in found] == [mine, lost]
 
 
 LOG = [

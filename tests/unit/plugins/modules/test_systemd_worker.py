@@ -376,6 +376,36 @@ def test_units_of_another_application_with_a_similar_name_are_left_alone(fake: F
     assert list(fake.units.iterdir()) == [other]
 
 
+def test_units_of_another_application_with_the_same_prefix_are_left_alone(fake: FakeSystemd) -> None:
+    """Process ``api`` of ``orders`` and what another application has called ``orders-api``, with a unit that runs."""
+    other = fake.units / "orders-api@r1.00000000.1.service"
+    other.write_text(f"{_systemd.MARK} orders-of-others: never changed\n")
+    fake.start(other.name)
+    before = dict(fake.loaded[other.name])
+    assert other.name not in json.dumps(run(fake))
+    assert fake.loaded[other.name] == before
+    run(fake, state="deleted")
+    assert list(fake.units.iterdir()) == [other]
+    assert fake.loaded == {other.name: before}
+
+
+@pytest.mark.parametrize(
+    ("text", "whose"),
+    [(f"{_systemd.MARK} orders-of-others: x\n", "orders-of-others"), ("[Socket]\n", "somebody else")],
+)
+def test_a_socket_of_others_is_not_replaced(fake: FakeSystemd, text: str, whose: str) -> None:
+    other = fake.units / "orders-api.socket"
+    other.write_text(text)
+    fake.start(other.name)
+    for check in (True, False):
+        result = run(fake, check=check)
+        assert result["failed"]
+        assert f"orders-api.socket, which belongs to {whose}" in result["msg"]
+    assert fake.calls == []
+    assert other.read_text() == text
+    assert list(fake.units.iterdir()) == [other]
+
+
 @pytest.mark.parametrize("healthy", [True, False])
 def test_health_decides(fake: FakeSystemd, monkeypatch: pytest.MonkeyPatch, healthy: bool) -> None:
     run(fake)

@@ -431,6 +431,46 @@ def test_a_root_inside_of_another_one_is_found() -> None:
     assert "/opt/a, which holds temporal_directory, /opt/a/temporal; expected a" in text
 
 
+def systemd(name: str, process: str) -> dict[str, t.Any]:
+    processes = [{"name": process, "command": ["bin/x"]}]
+    return {"name": name, "runtime": "systemd", "dependencies": "none", "processes": processes}
+
+
+@pytest.mark.parametrize(
+    ("other", "owner"),
+    [
+        (systemd("shop-a", "b"), "process b of the application shop-a"),
+        ({"name": "shop-a-b"}, ""),
+        (systemd("shop-a", "c"), ""),
+    ],
+)
+def test_processes_whose_units_would_have_one_name_are_found(other: dict[str, t.Any], owner: str) -> None:
+    for declared in ([other, systemd("shop", "a-b")], [systemd("shop", "a-b"), other]):
+        found = texts(platform.check_applications(declared))
+        assert len(found) == bool(owner)
+        for text in found:
+            assert "process a-b of the application shop" in text
+            assert owner in text
+            assert "shop-a-b" in text
+
+
+def test_a_process_whose_units_are_called_as_that_of_pm2_is_found() -> None:
+    declared = [{"name": "shop-a"}, systemd("shop", "a-pm2")]
+    (text,) = texts(platform.check_applications(declared))
+    assert "shop-a-pm2" in text
+    assert "process a-pm2 of the application shop" in text
+    assert "PM2 of the application shop-a" in text
+    # Under systemd, shop-a has no such unit.
+    assert platform.check_applications([systemd("shop-a", "b"), systemd("shop", "a-pm2")]) == []
+
+
+def test_a_process_that_is_called_as_a_candidate_is_found() -> None:
+    declared = [{"name": "shop", "processes": [{"name": "api-candidate", "script": "x.js"}]}]
+    (text,) = texts(platform.check_applications(declared))
+    assert "api-candidate of the application shop" in text
+    assert platform.check_applications([systemd("shop", "api-candidate")]) == []
+
+
 def test_namespaces_that_cannot_be_are_found() -> None:
     declared = [{"name": "a", "retention": "7d"}, {"name": "b"}]
     assert platform.check_namespaces("n", declared, {"orders": "a", "other": "default"}) == []
