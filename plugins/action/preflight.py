@@ -70,7 +70,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
         problems += _references(values, variables.get("inventory_dir"), where, failures)
         problems += options_.check_rendering(failures)
-        problems += self._names(specs, set(own), variables, given["ignored_variables"])
+        problems += roles_.check_names(specs, set(own), variables, given["ignored_variables"])
         judged = [
             _options(role, {k: v for k, v in spec.items() if k not in failures}, values)
             for role, spec in wanted.items()
@@ -87,17 +87,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             summary=platform.summary(roles, values, given["probe"]),
         )
         return result
-
-    @staticmethod
-    def _names(
-        specs: roles_.Specs,
-        own: set[str],
-        variables: dict[str, t.Any],
-        ignored: t.Sequence[str],
-    ) -> list[options_.Problem]:
-        known = {name for entries in specs.values() for spec in entries.values() for name in spec}
-        prefixes = sorted((f"{role}_" for role in (*specs, *secrets.PREFIXES)), key=len, reverse=True)
-        return options_.check_names(variables, known | own | set(secrets.SPEC), prefixes, ignored)
 
 
 def _references(

@@ -61,6 +61,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += [("", problem) for problem in self._inventory(verb, variables)]
         if verbs.VERBS[verb].applications:
             problems += self._applications(verb, values.get(f"{verb}_application") or "", variables)
+        if verb == "remove":
+            problems += self._stays(variables)
         if renew := values.get("rotate_renew"):
             problems += self._secrets(renew, variables)
 
@@ -192,6 +194,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems = platform.check_applications(wanted)
         where = roles_.places(self._hosts[host], Path(os.getcwd()))
         return [options_.locate(problem, where) for problem in problems], wanted
+
+    def _stays(self, variables: dict[str, t.Any]) -> Found:
+        """What keeps from knowing which applications stay. Whether ``--limit`` leaves a host out does not matter."""
+        said: dict[str, bool] = {}
+        problems: Found = []
+        app = list(variables["groups"].get("app") or ())
+        own, ignored = set(self._defaults), self._ignored(variables)
+        for host, of_host in self._hosts.items():
+            values, failures = self._render(host, [APPLICATIONS] if APPLICATIONS in of_host else [], variables)
+            said[host] = bool(failures) or values.get(APPLICATIONS) is not None
+            found = roles_.check_names(self._specs, own, of_host, ignored)
+            if host in app:
+                found += self._declarations(host, variables)[0]
+            elif failures:
+                found += options_.check_rendering(failures)
+            problems += [(host, problem) for problem in found]
+        return problems + [("", problem) for problem in verbs.check_stays(said, app)]
 
     def _secrets(self, renew: t.Any, variables: dict[str, t.Any]) -> Found:
         names = ArgumentSpecValidator(self._specs[ROLE]["rotate"]).validate({"rotate_renew": renew})

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import importlib
 import typing as t
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import refers, texts
 
 try:  # about ten times as fast
@@ -63,6 +66,17 @@ def render(templar: Templar, names: Iterable[str]) -> tuple[dict[str, t.Any], di
             except AnsibleError as error:
                 failures[name] = cause(error)
     return values, failures
+
+
+def check_names(specs: Specs, own: set[str], variables: Iterable[str], ignored: Sequence[str]) -> list[Problem]:
+    """Variables of a host that look like options of ours and are none.
+
+    :param own: names of defaults and vars of roles.
+    :param ignored: names or patterns that are somebody's own.
+    """
+    known = {name for entries in specs.values() for spec in entries.values() for name in spec}
+    prefixes = sorted((f"{role}_" for role in (*specs, *secrets.PREFIXES)), key=len, reverse=True)
+    return options_.check_names(variables, known | own | set(secrets.SPEC), prefixes, ignored)
 
 
 def cause(error: BaseException) -> str:

@@ -214,6 +214,25 @@ def check_application(verb: str, name: str, declared: Mapping[str, Collection[st
     return []
 
 
+def check_stays(said: Mapping[str, bool], app: Collection[str]) -> list[Problem]:
+    """Hosts that do not say which applications stay: all that they have would count as no longer declared.
+
+    :param said: host → whether it has a value of ``topology_applications``.
+    :param app: the hosts of the group app. Others need not say it, as long as anyone does.
+    """
+    silent = [host for host in app if not said.get(host)] or ([] if any(said.values()) else list(said))
+    if not silent:
+        return []
+    return [
+        wrong(
+            "topology_applications",
+            f"not set for {', '.join(silent)}",
+            "the list of the applications that stay",
+            "Write topology_applications: [] if none is declared.",
+        )
+    ]
+
+
 def check_release(name: str, value: t.Any) -> list[Problem]:
     """Whether a text can be the id of a release. Which ones there are, the hosts know."""
     if not isinstance(value, str | int) or not value or ID.fullmatch(str(value)):

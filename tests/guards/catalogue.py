@@ -747,7 +747,7 @@ WIRING = _guards(
     (
         "unknown variables are told",
         "ActionModule.run",
-        "self._names(specs, set(own), variables, given['ignored_variables'])",
+        "roles_.check_names(specs, set(own), variables, given['ignored_variables'])",
         "[]",
         "test_what_is_declared_is_judged",
     ),
@@ -2955,6 +2955,13 @@ VERBS = [
             "name not in known",
             "False",
             "test_an_application_must_be_there",
+        ),
+        (
+            "what stays is not said",
+            "check_stays",
+            "not silent",
+            "True",
+            "test_what_stays_must_be_said",
         ),
         (
             "a text that is no release",

@@ -156,7 +156,7 @@ FLOW_GUARDS: list[FlowGuard] = [
         "the comparison of names with those of the roles",
         (
             "plugins/action/preflight.py",
-            'problems += self._names(specs, set(own), variables, given["ignored_variables"])',
+            'problems += roles_.check_names(specs, set(own), variables, given["ignored_variables"])',
             "",
         ),
     ),

@@ -190,3 +190,47 @@ def test_a_playbook_that_imports_one_may_give_its_options(place: Place) -> None:
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(command, cwd=place.directory, env=environment, capture_output=True, text=True, check=False)
     assert "deploy_application is 'ordres'; expected one of orders." in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"topology_applications": "{{ nonesuch }}"}, "cannot be rendered; expected a value. 'nonesuch' is undefined."),
+        (
+            {"topology_applications": [{**ORDERS, "root": "{{ nonesuch }}"}]},
+            "cannot be rendered; expected a value. 'nonesuch' is undefined.",
+        ),
+        ({"topology_aplications": []}, "topology_aplications is not an option of any role"),
+        ({"topology_aplications": []}, "topology_applications is not set for vm1"),
+        ({}, "topology_applications is not set for vm1; expected the list of the applications that stay"),
+        ({"topology_applications": "{{ none }}"}, "topology_applications is not set for vm1"),
+        ({"topology_applications": "orders"}, "is 'orders'; expected a mapping."),
+        ({"topology_applications": [{**ORDERS, "processes": [{"name": "worker"}]}]}, "script is missing"),
+    ],
+)
+def test_nothing_is_removed_while_it_is_unknown_what_stays(
+    place: Place, variables: dict[str, t.Any], said: str
+) -> None:
+    place.inventory("vm1", **variables)
+    refused(place.run("remove", "-e", "remove_application=orders"), said)
+
+
+def test_an_application_that_is_null_is_not_the_word_that_none_stays(place: Place) -> None:
+    place.inventory("vm1")
+    place.write("inventory/group_vars/all/main.yml", "topology_applications:\n")
+    refused(place.run("remove", "-e", "remove_application=orders"), "topology_applications is not set for vm1")
+
+
+def test_one_host_that_does_not_say_what_stays_is_enough(place: Place) -> None:
+    place.inventory("vm1", "vm2", groups=("app",), topology_temporal_address="temporal.example:7233")
+    place.write("inventory/host_vars/vm1.yml", "topology_applications: []\n")
+    refused(place.run("remove", "-e", "remove_application=orders"), "topology_applications is not set for vm2")
+
+
+def test_a_removal_goes_on_when_it_is_known_what_stays(place: Place) -> None:
+    for applications in ([], [{**ORDERS, "name": "others"}]):
+        place.inventory("vm1", applications=applications)
+        status, output = place.run("remove", "-e", "remove_application=orders")
+        assert status != 0
+        assert "UNREACHABLE" in output, output
+        assert "nothing was changed" not in output, output

@@ -204,3 +204,12 @@ def test_the_number_of_hosts_at_a_time_is_one_that_works(values: dict[str, t.Any
     found = texts(verbs.check_serial(values))
     assert said in found, found
     assert bool(said) == bool(found), found
+
+
+def test_what_stays_must_be_said() -> None:
+    assert verbs.check_stays({"vm1": True, "vm2": False}, ["vm1"]) == []
+    assert texts(verbs.check_stays({"vm1": True, "vm2": False}, ["vm1", "vm2"])) == (
+        "topology_applications is not set for vm2; expected the list of the applications that stay. "
+        "Write topology_applications: [] if none is declared."
+    )
+    assert "not set for vm1" in texts(verbs.check_stays({"vm1": False}, []))
