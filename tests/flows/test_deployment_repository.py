@@ -33,6 +33,9 @@ class Repository:
         shutil.copytree(inventory, here)
         (here / "group_vars" / "all" / "application.yml").unlink()
         (here / "group_vars" / "all" / "applications.yml").symlink_to("../../../applications.yml")
+        vault = here / "group_vars" / "all" / "vault.yml"
+        lines = vault.read_text().splitlines(keepends=True)
+        vault.write_text("".join(line for line in lines if not line.startswith("secrets_provider:")))
         (here / "group_vars" / "all" / "pipeline.yml").write_text("secrets_provider: env\n")
         (place / ".venv").symlink_to(ROOT / ".local" / "venv")
         service = place / "services" / NAME
