@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.durable.temporal.plugins.plugin_utils import _environments as environments
+from ansible_collections.durable.temporal.plugins.plugin_utils import _groups as groups_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_applications as applications
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_places as places
@@ -78,6 +79,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += _once(judged, own)
         problems += sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))
         problems += _platform(roles, values, given["probe"], variables)
+        if platform.APPLICATION_ROLES & set(roles):
+            problems += groups_.check_published(variables.get("groups") or {}, platform.applications(values))
 
         result.update(
             changed=False,

@@ -18,7 +18,19 @@ OURS = ("postgres", "temporal", "temporal_ui", "app", "edge")
 SYNONYMS = {
     "postgres": ("db", "database", "pg", "postgres_server", "postgres_db", "temporal_db", "temporal_database"),
     "temporal": ("temporal_server", "temporal_cluster", "temporal_frontend", "temporal_host"),
-    "temporal_ui": ("ui", "web_ui", "temporal_web", "temporalui"),
+    "temporal_ui": (
+        "ui",
+        "web_ui",
+        "webui",
+        "temporal_web",
+        "temporalui",
+        "dashboard",
+        "temporal_dashboard",
+        "console",
+        "temporal_console",
+        "web_console",
+        "gui",
+    ),
     "app": ("application", "worker", "app_server", "app_host", "api", "temporal_worker"),
     "edge": (
         "web",
@@ -31,8 +43,22 @@ SYNONYMS = {
         "loadbalancer",
         "gateway",
         "ingress",
+        "frontend",
+        "front_end",
+        "front",
+        "reverse_proxy",
+        "proxy_server",
+        "web_proxy",
+        "balancer",
+        "router",
+        "edge_server",
+        "edge_host",
+        "http",
+        "https",
     ),
 }
+# A platform works without these. Where the inventory has one without hosts, that is meant.
+OPTIONAL = ("temporal_ui", "edge")
 _MEANT = {name: group for group, names in SYNONYMS.items() for name in names}
 
 Groups = Mapping[str, Sequence[str]]
@@ -100,15 +126,39 @@ def check_names(groups: Groups) -> list[Problem]:
         if name in OURS or not meant or not members:
             continue
         there = set(groups.get(meant) or ())
-        # Another word may well be a group of one's own, as long as ours has hosts; a slip leaves hosts out.
-        if set(members) <= there or (there and not misspelt):
+        # Another word may well be a group of one's own, as long as ours has hosts or none on purpose; a slip leaves hosts
+        # out.
+        said = there or (meant in OPTIONAL and meant in groups)
+        if set(members) <= there or (said and not misspelt):
             continue
+        own = f" If it is your own, and {meant} is to have no host, write {meant}: {{}}." if meant in OPTIONAL else ""
         text = (
             f"the group {name} ({_some(members)}) is read by nothing; expected one of {', '.join(OURS)}, "
             f"or a name of your own. Did you mean {meant}? Rename it, or put its hosts into {meant} as well."
+            f"{own if not misspelt else ''}"
         )
         problems.append(Problem(name, text))
     return problems
+
+
+def check_published(groups: Groups, declared: Sequence[Mapping[str, object]]) -> list[Problem]:
+    """Applications with a port that nothing publishes, as no host is an edge. ``edge: {}`` says that this is meant.
+
+    :param declared: the applications of a host.
+    """
+    if "edge" in groups or not groups.get("app"):
+        return []
+    return [
+        Problem(
+            f"the port of the application {application.get('name')}",
+            f"the application {application.get('name')} has "
+            f"{'a server_name' if application.get('server_name') else 'a port'}, and the group edge has no host; nothing "
+            "publishes it. Put a host into edge, or write edge: {} in the inventory if that is meant.",
+            "warning",
+        )
+        for application in declared
+        if application.get("port") or application.get("server_name")
+    ]
 
 
 def _none(groups: Groups) -> Problem:

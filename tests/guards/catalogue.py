@@ -752,6 +752,13 @@ WIRING = _guards(
         "test_what_is_declared_is_judged",
     ),
     (
+        "an application that nothing publishes is told",
+        "ActionModule.run",
+        "groups_.check_published(variables.get('groups') or {}, platform.applications(values))",
+        "[]",
+        "test_a_port_that_nothing_publishes_is_told",
+    ),
+    (
         "options are told",
         "ActionModule.run",
         "_options(role, {k: v for k, v in spec.items() if k not in failures}, values)",
@@ -3029,9 +3036,30 @@ VERBS = [
         (
             "groups of one's own are left alone",
             "check_names",
-            "set(members) <= there or (there and (not misspelt))",
+            "set(members) <= there or (said and (not misspelt))",
             "False",
             "test_a_platform_or_a_part_that_works_is_fine",
+        ),
+        (
+            "a group that is empty on purpose",
+            "check_names",
+            "meant in OPTIONAL and meant in groups",
+            "False",
+            "test_a_platform_or_a_part_that_works_is_fine",
+        ),
+        (
+            "an application that nothing publishes",
+            "check_published",
+            "application.get('port') or application.get('server_name')",
+            "False",
+            "test_a_port_that_nothing_publishes_is_worth_a_warning",
+        ),
+        (
+            "an application that something else publishes",
+            "check_published",
+            "'edge' in groups or not groups.get('app')",
+            "False",
+            "test_a_port_that_nothing_publishes_is_worth_a_warning",
         ),
     ),
     *_guards(

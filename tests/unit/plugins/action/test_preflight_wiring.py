@@ -161,6 +161,15 @@ def test_a_rename_is_told_once_and_not_as_a_foreign_service_too() -> None:
     assert [p.about for p in found if p.level == "error"] == ["the port of the application new"]
 
 
+def test_a_port_that_nothing_publishes_is_told() -> None:
+    application = {"name": "shop", "root": "/opt/shop", "port": 3000, "processes": [{"name": "api", "script": "a.js"}]}
+    groups = {"all": ["vm1"], "app": ["vm1"]}
+    given = {"topology_applications": [application], "pm2_worker_node_source": "distribution"}
+    judged = judge(["pm2_worker"], groups=groups, **given)
+    assert about(judged) == ["the port of the application shop"]
+    assert judge(["pm2_worker"], groups={**groups, "edge": []}, **given)["problems"] == []
+
+
 def test_accounts_that_people_log_in_with_are_known() -> None:
     declared = [{"name": "a", "user": "admin"}, {"name": "b", "user": "ops"}]
     values = {"topology_applications": declared, "host_deploy_user": "ops"}

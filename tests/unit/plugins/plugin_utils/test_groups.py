@@ -6,7 +6,12 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS, check_groups, meant_group
+from ansible_collections.durable.temporal.plugins.plugin_utils._groups import (
+    OURS,
+    check_groups,
+    check_published,
+    meant_group,
+)
 
 VM = ["vm1"]
 WHOLE = dict.fromkeys(OURS, VM)
@@ -32,6 +37,9 @@ def told(groups: dict[str, list[str]], level: str = "error", **given: t.Any) -> 
         ({**WHOLE, "databases": ["oracle1"], "web": ["shop1"], "workers": VM}, {}),
         ({**WHOLE, "apps": VM}, {}),
         ({**WHOLE, "databases": []}, {}),
+        # Neither an edge nor a UI, on purpose.
+        ({"postgres": VM, "temporal": VM, "frontend": ["shop1"], "edge": []}, {}),
+        ({"postgres": VM, "temporal": VM, "dashboard": ["grafana1"], "temporal_ui": []}, {}),
     ],
     ids=str,
 )
@@ -46,7 +54,9 @@ def test_a_platform_or_a_part_that_works_is_fine(groups: dict[str, list[str]], g
         *((name, "postgres") for name in ("databases", "db", "dbs", "database", "postgresql", "postgress", "Postgres")),
         *((name, "temporal") for name in ("temporals", "tempora", "temporal_servers", "temporal-server")),
         *((name, "temporal_ui") for name in ("ui", "temporal-ui", "temporalui", "temporal_uis", "web_ui")),
+        *((name, "temporal_ui") for name in ("dashboard", "dashboards", "Console", "webui", "temporal_dashboard")),
         *((name, "edge") for name in ("web", "nginx", "edges", "proxies", "webservers", "load_balancers")),
+        *((name, "edge") for name in ("frontend", "frontends", "front-end", "reverse_proxy", "edge_servers")),
         *(
             (name, "")
             for name in ("production", "azure_westeurope", "bastion", "staging", "monitoring", "vms", "linux")
@@ -88,6 +98,21 @@ def test_other_words_and_slips_are_recognised(name: str, meant: str) -> None:
             ["the group app has no host, and 2 applications in topology_applications"],
         ),
         (
+            {**WHOLE, "edge": [], "Edges": ["e1"]},
+            {},
+            ["the group Edges (e1) is read by nothing", "Did you mean edge?"],
+        ),
+        (
+            {"postgres": VM, "temporal": VM, "dashboard": VM, "frontend": VM},
+            {},
+            [
+                "the group dashboard (vm1) is read by nothing",
+                "and temporal_ui is to have no host, write temporal_ui: {}.",
+                "the group frontend (vm1) is read by nothing",
+                "Did you mean edge?",
+            ],
+        ),
+        (
             {"production": ["a", "b", "c", "d"]},
             {},
             ["the inventory has the groups production; expected hosts in one of"],
@@ -114,3 +139,27 @@ def test_an_edge_for_nothing_is_worth_a_warning() -> None:
     groups = {"postgres": VM, "temporal": VM, "edge": VM}
     assert told(groups) == ""
     assert "nginx has nothing to publish" in told(groups, "warning")
+
+
+PORT = {"name": "shop", "port": 3000}
+
+
+@pytest.mark.parametrize(
+    ("groups", "application", "found"),
+    [
+        ({"app": VM}, PORT, "the application shop has a port, and the group edge has no host"),
+        ({"app": VM}, {**PORT, "server_name": "x.example"}, "the application shop has a server_name, and the group edge"),
+        ({"app": VM}, {"name": "shop"}, ""),
+        ({"app": VM, "edge": VM}, PORT, ""),
+        # Something else publishes it.
+        ({"app": VM, "edge": []}, PORT, ""),
+        # Of no host.
+        ({"postgres": VM}, PORT, ""),
+    ],
+)
+def test_a_port_that_nothing_publishes_is_worth_a_warning(
+    groups: dict[str, list[str]], application: dict[str, t.Any], found: str
+) -> None:
+    problems = check_published(groups, [application])
+    assert [p.text[: len(found)] for p in problems] == ([found] if found else [])
+    assert all(p.level == "warning" and "write edge: {} in the inventory" in p.text for p in problems)
