@@ -25,6 +25,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._references impor
 
 WIRING = "topology"
 OWN = "preflight"
+_APPLICATION = re.compile(r"\w+_applications\[([0-9]+)\]")
 # Judged on every host, whichever roles it runs.
 WIRED = ("topology_size", "topology_applications", "topology_namespaces")
 
@@ -55,12 +56,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         roles = [role for role in given["roles"] if role in specs]
 
         # The plays that run these roles come later: their defaults are not among the variables of this one.
-        wanted = {WIRING: specs[WIRING]["wiring"]}
+        wiring = specs[WIRING]["wiring"]
+        wanted = {WIRING: wiring}
         wanted |= {role: specs[role].get("main", {}) for role in (OWN, *roles)}
         wanted["secrets"] = secrets.SPEC
         # Deployments come later, with an environment of their own.
         later = {"app_release"} if platform.APPLICATION_ROLES & set(roles) else set()
         own = roles_.read_variables(self._loader, [*wanted, *later])
+        wanted[WIRING] = {**wiring, **roles_.derived(wiring, own, variables)}
         available = {**own, **variables}
         templar = self._templar.copy_with_new_env(available_variables=available)
         names = dict.fromkeys((*WIRED, *(name for spec in wanted.values() for name in spec)))
@@ -69,16 +72,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         base = Path(str(variables.get("inventory_dir") or os.getcwd()))
         where = {**roles_.places(variables, base), **roles_.places(values, base, within=True)}
 
-        problems += _references(values, variables.get("inventory_dir"), where, failures)
-        problems += options_.check_rendering(failures)
-        problems += roles_.check_names(specs, set(own), variables, given["ignored_variables"])
+        references = _references(values, variables.get("inventory_dir"), where, failures)
+        problems += references
         judged = [
             _options(role, {k: v for k, v in spec.items() if k not in failures}, values)
             for role, spec in wanted.items()
         ]
-        problems += _once(judged, own)
+        # What follows from a wrong value cannot be rendered, or is wrong as well.
+        causes = {problem.about for problem in judged[0]}
+        follows = roles_.dependents({name: available[name] for name in own}, causes)
+        problems += options_.check_rendering({k: v for k, v in failures.items() if k not in follows})
+        problems += roles_.check_names(specs, set(own), variables, given["ignored_variables"])
+        elsewhere = {problem.about for problem in references}
+        told = [problem for problem in _once(judged, own, follows) if problem.about not in elsewhere]
+        problems += [_as_written(problem, variables) for problem in told]
         problems += sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))
-        problems += _platform(roles, values, given["probe"], variables)
+        broken = {int(found[1]) for problem in told if (found := _APPLICATION.match(problem.about))}
+        problems += _platform(roles, values, given["probe"], variables, broken)
         if platform.APPLICATION_ROLES & set(roles):
             problems += groups_.check_published(variables.get("groups") or {}, platform.applications(values))
 
@@ -113,37 +123,64 @@ def _options(role: str, spec: options_.Spec, values: dict[str, t.Any]) -> list[o
     return problems or options_.check_as_the_role_will(role, spec, values)
 
 
-def _once(judged: t.Sequence[t.Sequence[options_.Problem]], defaults: t.Mapping[str, t.Any]) -> list[options_.Problem]:
-    """Problems of all roles, the wiring's first: a value that roles take from it is told once, by the name users set."""
+def _once(
+    judged: t.Sequence[t.Sequence[options_.Problem]], defaults: t.Mapping[str, t.Any], follows: t.Collection[str] = ()
+) -> list[options_.Problem]:
+    """Problems of all roles, the wiring's first: a value that roles take from it is told once, by the name users set.
+
+    :param follows: variables that follow from a wrong one. Applications have wrong options of their own all the same.
+    """
+
+    def shown(problem: options_.Problem) -> bool:
+        name = _name(problem)
+        return name not in follows or name.endswith("_applications")
 
     def found(problem: options_.Problem) -> str:
         return problem.text.removeprefix(problem.about).partition(";")[0]
 
     told = {found(problem) for problem in judged[0]}
     others = [problem for problems in judged[1:] for problem in problems]
-    return [
-        *judged[0],
-        *(one for one in others if found(one) not in told or not _taken(one.about, defaults)),
-    ]
+    told_once = [*judged[0], *(one for one in others if found(one) not in told or not _taken(_name(one), defaults))]
+    return [problem for problem in told_once if shown(problem)]
 
 
-def _taken(about: str, defaults: t.Mapping[str, t.Any]) -> bool:
+def _name(problem: options_.Problem) -> str:
+    """The variable that a problem lies in."""
+    return re.split(r"[.\[]", problem.about)[0]
+
+
+def _taken(option: str, defaults: t.Mapping[str, t.Any]) -> bool:
     """Whether an option has its value from the wiring unless the user sets it."""
-    return f"{WIRING}_" in str(defaults.get(re.split(r"[.\[]", about)[0]))
+    return f"{WIRING}_" in str(defaults.get(option))
+
+
+def _as_written(problem: options_.Problem, variables: t.Mapping[str, t.Any]) -> options_.Problem:
+    """A problem of an application by the name that people write it under, unless the option of a role is set."""
+    role = problem.about.partition("_applications[")[0]
+    if role == problem.about or f"{role}_applications" in variables:
+        return problem
+    about = f"{WIRING}{problem.about.removeprefix(role)}"
+    return options_.Problem(about, problem.text.replace(problem.about, about, 1), problem.level)
 
 
 def _platform(
-    roles: list[str], values: dict[str, t.Any], probe: dict[str, t.Any], variables: dict[str, t.Any] | None = None
+    roles: list[str],
+    values: dict[str, t.Any],
+    probe: dict[str, t.Any],
+    variables: dict[str, t.Any] | None = None,
+    broken: t.Collection[int] = (),
 ) -> list[options_.Problem]:
     ports = platform.ports(roles, values)
     declared = platform.applications(values) if platform.APPLICATION_ROLES & set(roles) else []
     problems = [
         *platform.check_clashes(ports),
         *platform.check_networks(roles, values),
+        *platform.check_container_names(roles, values),
+        *platform.check_databases(roles, values),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
         *places.check_directories(roles, values),
-        *platform.check_applications(declared, places.directories(roles, values)),
+        *platform.check_applications(declared, places.directories(roles, values), broken),
         *platform.check_artifacts(declared, missing_files(declared)),
         *platform.check_namespaces(
             "topology_namespaces",

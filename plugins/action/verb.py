@@ -56,9 +56,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._specs = roles_.read_specs()
         self._defaults = roles_.read_variables(self._loader, (WIRING, DEPLOYS))
         self._hosts = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
+        self._follows: dict[str, set[str]] = {}
         spec = self._specs[ROLE][verb]
         values, problems = self._options(verb, spec, variables)
         problems += [("", problem) for problem in self._inventory(verb, variables)]
+        # The plays of site begin with the judgement of everything.
+        problems += self._wiring(variables) if verb != "site" else []
         if verbs.VERBS[verb].applications:
             problems += self._applications(verb, values.get(f"{verb}_application") or "", variables)
         if verb == "remove":
@@ -137,6 +140,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems += [problem for problem in hosts if problem.about not in told]
         return problems + files.check_files(self._loader, places, set(groups), self._known())
 
+    def _wiring(self, variables: dict[str, t.Any]) -> Found:
+        """Options of the wiring that are set to what cannot be. What follows from them is not told again."""
+        problems: Found = []
+        spec = self._specs[WIRING]["wiring"]
+        members = {host for group in OURS for host in variables["groups"].get(group) or ()}
+        for host in sorted(members & set(self._hosts)):
+            of_host = self._hosts[host]
+            judged = {**spec, **roles_.derived(spec, self._defaults, of_host)}
+            values, _failures = self._render(host, [name for name in judged if name in of_host], variables)
+            found = options_.check_options({name: judged[name] for name in values}, values)
+            of_roles = {name: of_host.get(name, default) for name, default in self._defaults.items()}
+            self._follows[host] = roles_.dependents(of_roles, {problem.about for problem in found})
+            where = roles_.places(of_host, Path(os.getcwd()))
+            problems += [(host, options_.locate(problem, where)) for problem in found]
+        return problems
+
     def _declared(self, host: str, variables: dict[str, t.Any]) -> list[t.Any]:
         """The applications of a host, as far as they can be counted: their secrets need not be at hand for that."""
         written = self._hosts[host].get(APPLICATIONS) or []
@@ -184,7 +203,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         own = f"{DEPLOYS}_applications"
         name = own if own in self._hosts[host] else APPLICATIONS
         spec[name] = spec.pop(own)
-        options = [option for option in spec if option not in verbs.FILLED_IN]
+        follows = self._follows.get(host, set())
+        options = [option for option in spec if option not in verbs.FILLED_IN and option not in follows]
         values, failures = self._render(host, options, variables)
         problems = options_.check_rendering(failures)
         problems += options_.check_options({k: v for k, v in spec.items() if k in values}, values)

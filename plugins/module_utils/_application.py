@@ -15,7 +15,9 @@ import typing as t
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # A release is tried beside the live one by processes with this in their name.
 CANDIDATE = "-candidate"
-ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
+ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+# It stands in a unit, where blanks end a word and these have a meaning.
+PROGRAM_NAME = re.compile(r"[^\s\x00-\x1f\x7f%$\"'\\;]+")
 PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # Ours alone: below a directory of the system, an application called nginx or security would take what others have there.
 CONFIGURATION = "/etc/durable-temporal"
@@ -158,6 +160,11 @@ def _process(application: str, runtime: str, declared: t.Mapping[str, t.Any]) ->
         if not isinstance(process["command"], list):
             raise InvalidApplication(f"{where}: command is {process['command']!r}; {step}.")
         process["command"] = [str(word) for word in process["command"]]
+        if not PROGRAM_NAME.fullmatch(process["command"][0]):
+            raise InvalidApplication(
+                f"{where}: command begins with {process['command'][0]!r}; expected the path of a program without blanks, "
+                "quotes, % and $. Write each argument as an element of its own."
+            )
         process["memory_max"] = str(process["memory_max"])
         if not MEMORY.fullmatch(process["memory_max"]):
             raise InvalidApplication(
@@ -239,8 +246,8 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     for option in ("user", "group"):
         if option in application and not ACCOUNT_NAME.fullmatch(str(application[option])):
             raise InvalidApplication(
-                f"application {name}: {option} is {application[option]!r}; expected lower-case letters, digits, hyphens "
-                "and underscores, such as workflow."
+                f"application {name}: {option} is {application[option]!r}; expected up to 32 lower-case letters, digits, "
+                "hyphens and underscores, such as workflow."
             )
     for option, choices in CHOICES.items():
         if application[option] not in choices:

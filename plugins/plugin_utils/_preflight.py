@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
+from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 
 Level = t.Literal["error", "warning"]
 Spec = Mapping[str, Mapping[str, t.Any]]
@@ -98,6 +99,10 @@ def check_options(spec: Spec, values: Mapping[str, t.Any], path: str = "") -> li
         if values.get(name) is None:
             if option.get("required"):
                 problems.append(wrong(label, "not set", _expected(option), f"Set {label}."))
+            elif name in values and option.get("default") is not None and (not path or _typed(option)):
+                # Roles take the null for the value. Ansible makes text of it, which stands for the default in applications.
+                step = "Write a value, or take it out to have the default."
+                problems.append(wrong(label, "null", _expected(option), step))
         else:
             problems += _check_value(label, option, values[name])
     if path:
@@ -114,7 +119,7 @@ def check_options(spec: Spec, values: Mapping[str, t.Any], path: str = "") -> li
 
 def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any) -> list[Problem]:
     kind, secret = str(option.get("type", "str")), bool(option.get("no_log"))
-    reason = _misfit(kind, label, value)
+    reason = "Take it out, or write a value." if value is None else _misfit(kind, label, value)
     if reason is not None:
         return [wrong(label, describe(value, secret), _expected(option), reason)]
     if kind == "list":
@@ -131,15 +136,46 @@ def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any) -> list[
     if choices and value not in choices and DEFAULT_TYPE_VALIDATORS[kind](value) not in choices:
         step = meant(str(value), map(str, choices), 0.6)
         return [wrong(label, describe(value, secret), f"one of {', '.join(map(str, choices))}", step)]
-    if kind == "dict" and option.get("options"):
-        return check_options(option["options"], DEFAULT_TYPE_VALIDATORS["dict"](value), label)
-    if (
-        kind == "int"
-        and re.search(r"(^|[_.])(port|listen)$", label)
-        and not 0 < DEFAULT_TYPE_VALIDATORS["int"](value) < 65536
-    ):
-        return [wrong(label, describe(value, secret), "a port from 1 to 65535")]
-    return []
+    if kind == "dict":
+        converted = DEFAULT_TYPE_VALIDATORS["dict"](value)
+        if option.get("options"):
+            return check_options(option["options"], converted, label)
+        return _check_environment(label, converted) if kinds.is_environment(label) else []
+    if kind == "int":
+        return _check_number(label, DEFAULT_TYPE_VALIDATORS["int"](value))
+    return [] if choices else _check_text(label, value, secret)
+
+
+def _typed(option: Mapping[str, t.Any]) -> bool:
+    return option.get("type", "str") not in ("str", "path", "raw")
+
+
+def _check_number(label: str, number: int) -> list[Problem]:
+    if re.search(r"(^|[_.])(port|listen)$", label):
+        return [] if 0 < number < 65536 else [wrong(label, describe(number), "a port from 1 to 65535")]
+    least = kinds.least(label)
+    return [] if number >= least else [wrong(label, describe(number), f"{least} or more")]
+
+
+def _check_text(label: str, value: t.Any, secret: bool) -> list[Problem]:
+    if secret and value == "" and label.endswith("password"):
+        step = "Take it out to have one generated, or put one into the provider of secrets."
+        return [wrong(label, "empty", "a password", step)]
+    kind = kinds.misfit(label, value)
+    return [wrong(label, describe(value, secret), kind.expected, kind.step)] if kind else []
+
+
+def _check_environment(label: str, variables: Mapping[t.Any, t.Any]) -> list[Problem]:
+    """What no process can have in its environment, or what nobody means to be there. Values are not shown."""
+    problems = []
+    for name, value in variables.items():
+        if not kinds.is_variable(name):
+            step = "A secret is a value: write NAME: '@keyvault/Secret'." if "@" in str(name) else "Rename it."
+            text = f"{label} has the variable {name!r}; expected {kinds.ENVIRONMENT_NAME.expected}. {step}"
+            problems.append(Problem(label, text))
+        elif sentence := kinds.misfit_of_variable(value, lines=label not in kinds.ONE_LINE):
+            problems.append(wrong(f"{label}.{name}", *sentence))
+    return problems
 
 
 def _misfit(kind: str, label: str, value: t.Any) -> str | None:

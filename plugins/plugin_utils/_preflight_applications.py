@@ -25,7 +25,7 @@ def normalised(declared: Sequence[Application]) -> list[dict[str, t.Any]]:
     for application in declared:
         try:
             found.append(normalise(application))
-        except (InvalidApplication, ValueError, TypeError):
+        except (InvalidApplication, ValueError, TypeError, AttributeError):
             continue
     return found
 

@@ -330,6 +330,42 @@ def check_networks(roles: t.Collection[str], values: Values) -> list[Problem]:
     ]
 
 
+def check_container_names(roles: t.Collection[str], values: Values) -> list[Problem]:
+    """Containers of one host that would have one name: the second takes the place of the first."""
+    names = [
+        (variable, str(values[variable]))
+        for component in components(roles, values)
+        for variable in (component.container, *HELPERS.get(component.role, ()))
+        if values.get(variable)
+    ]
+    first: dict[str, str] = {}
+    for variable, name in names:
+        first.setdefault(name, variable)
+    return [
+        wrong(variable, f"{name!r}, as {first[name]}", "a name of its own", "Change one of them.")
+        for variable, name in names
+        if first[name] != variable
+    ]
+
+
+def check_databases(roles: t.Collection[str], values: Values) -> list[Problem]:
+    """Two stores in one database, which have tables of the same names, and a server that logs in as the superuser."""
+    if "temporal" not in roles:
+        return []
+    problems = []
+    name, user = values.get("temporal_database_name"), values.get("temporal_database_user")
+    if name and name == values.get("temporal_visibility_database_name"):
+        about, found = "temporal_visibility_database_name", f"{describe(name)}, as temporal_database_name"
+        problems.append(wrong(about, found, "a database of its own", "Change one of them."))
+    ours = "postgres" in roles and values.get("postgres_runtime") != "external"
+    # postgres itself is no name for it in any case.
+    if ours and user not in (None, "postgres") and user == values.get("postgres_login_user"):
+        found = f"{describe(user)}, as postgres_login_user"
+        step = "The server's data would belong to whoever may do everything. Change one of them."
+        problems.append(wrong("temporal_database_user", found, "a user of its own", step))
+    return problems
+
+
 def _check_step(component: Component, values: Values, container: Mapping[str, t.Any]) -> Iterator[Problem]:
     running = re.search(r":v?(\d+(?:\.\d+)*)", str(container["image"]).rpartition("/")[2])
     wanted = str(values.get(component.version) or "")
@@ -523,11 +559,14 @@ def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:
 
 
 def check_applications(
-    declared: Sequence[Mapping[str, t.Any]], taken: Mapping[str, str] | None = None
+    declared: Sequence[Mapping[str, t.Any]],
+    taken: Mapping[str, str] | None = None,
+    broken: t.Collection[int] = (),
 ) -> list[Problem]:
     """Applications that would overwrite each other, or that cannot work as they are declared.
 
     :param taken: the platform's own directories on the host, by variable.
+    :param broken: those with a wrong option, which has been told.
     """
     problems = check_roots(declared, taken or {})
     for field in ("name", "port"):
@@ -547,6 +586,8 @@ def check_applications(
                 )
             seen.setdefault(str(value), index)
     for index, application in enumerate(declared):
+        if index in broken:
+            continue
         try:
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:

@@ -9,6 +9,7 @@ Private to this collection; the part of preflight that needs Ansible's own loade
 from __future__ import annotations
 
 import importlib
+import re
 import typing as t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
@@ -28,6 +30,8 @@ except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
 
 COLLECTION = Path(__file__).resolve().parents[2]
+
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
 
 # role → entry point → option → specification
 Specs = dict[str, dict[str, dict[str, dict[str, t.Any]]]]
@@ -66,6 +70,33 @@ def render(templar: Templar, names: Iterable[str]) -> tuple[dict[str, t.Any], di
             except AnsibleError as error:
                 failures[name] = cause(error)
     return values, failures
+
+
+def derived(spec: Mapping[str, t.Any], own: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Specifications of what the wiring derives and a user has set all the same, as far as its kind is known.
+
+    :param spec: options of the wiring.
+    :param own: defaults of roles.
+    :param variables: those of a host.
+    """
+    secret = {"topology_database_password", "topology_postgres_superuser_password"}
+    names = [name for name in (*kinds.KINDS, *secret) if name in own and name.startswith("topology_")]
+    return {
+        name: {"type": "str", "required": True, "no_log": name in secret}
+        for name in names
+        if name not in spec and name in variables and variables[name] != own[name]
+    }
+
+
+def dependents(variables: Mapping[str, t.Any], names: Iterable[str]) -> set[str]:
+    """Variables whose templates read one of these, or one that does."""
+    read = {name: set(_WORD.findall(str(value))) for name, value in variables.items()}
+    found: set[str] = set()
+    new = set(names)
+    while new:
+        new = {name for name, words in read.items() if words & new} - found
+        found |= new
+    return found
 
 
 def check_names(specs: Specs, own: set[str], variables: Iterable[str], ignored: Sequence[str]) -> list[Problem]:

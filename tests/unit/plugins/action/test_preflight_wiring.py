@@ -81,11 +81,16 @@ def test_what_fits_is_no_problem() -> None:
         ({"temporal_user_interface": "{{ nosuch }}"}, "temporal_user_interface"),
         ({"temporal_http_port": 7233}, "temporal_http_port"),
         ({"temporal_version": "1.26.1"}, "temporal_version"),
-        ({"topology_database_password": "changeme"}, "temporal_database_password"),
+        ({"topology_database_password": "changeme"}, "topology_database_password"),
         ({"keyvault_vualt": "company-prod"}, "keyvault_vualt"),
         ({"keyvault_auth_method": "magic"}, "keyvault_auth_method"),
         ({"topology_namespaces": [{"name": "a", "retention": "1m"}]}, "topology_namespaces[0].retention"),
         ({"postgres_data_directory": "/srv"}, "postgres_data_directory"),
+        ({"temporal_container": "temporal-postgres"}, "temporal_container"),
+        (
+            {"temporal_database_name": "a", "temporal_visibility_database_name": "a"},
+            "temporal_visibility_database_name",
+        ),
     ],
 )
 def test_what_is_declared_is_judged(variables: Json, named: str) -> None:
@@ -293,6 +298,65 @@ def test_options_of_the_wiring_are_judged_and_told_once() -> None:
     assert not {"postgres_size", "temporal_size"} & set(named)
     (problem,) = judge(topology_artifact_source="regsitry")["problems"]
     assert problem["text"].startswith("topology_artifact_source is 'regsitry'; expected one of registry,")
+
+
+APPLICATION: Json = {"name": "shop", "root": "/opt/shop", "processes": [{"name": "w", "script": "a.js"}]}
+CONTROLLER: Json = {"pm2_worker_node_source": "controller", "app_release_temporal_address": "temporal:7233"}
+PM2 = ("host", "pm2_worker", "temporal_client")
+
+
+@pytest.mark.parametrize(
+    ("roles", "variables", "said"),
+    [
+        (PM2, {"topology_temporal_address": ""}, "topology_temporal_address is empty; expected a host and a port"),
+        (PM2, {"topology_temporal_address": None}, "topology_temporal_address is null; expected text."),
+        (
+            PM2,
+            {"topology_temporal_address": "http://x:7233"},
+            "topology_temporal_address is 'http://x:7233'; expected a",
+        ),
+        (GROUPS, {"topology_database_host": ""}, "topology_database_host is empty; expected a host name"),
+        (GROUPS, {"topology_database_host": None}, "topology_database_host is not set; expected text."),
+        (
+            GROUPS,
+            {"topology_bind_address": "localhost"},
+            "topology_bind_address is 'localhost'; expected an IP address",
+        ),
+        (GROUPS, {"topology_database_password": ""}, "topology_database_password is empty; expected a password."),
+        (GROUPS, {"topology_docker_network": "host"}, "topology_docker_network is 'host'; expected the name of a"),
+        (GROUPS, {"topology_deploy_user": "a b"}, "topology_deploy_user is 'a b'; expected the name of an account"),
+        ((*GROUPS, "host"), {"topology_name": "Order Processing"}, "topology_name is 'Order Processing'; expected"),
+        ((*GROUPS, "host"), {"topology_root": "/opt/a b"}, "topology_root is '/opt/a b'; expected a path"),
+        (PM2, {"topology_applications": None}, "topology_applications is null; expected a list of mappings."),
+        (PM2, {"topology_applications": {"a": 1}}, "topology_applications is a mapping; expected a list of mappings."),
+        (
+            (*PM2, "systemd_worker"),
+            {"topology_applications": [{**APPLICATION, "processes": {"w": {}}}]},
+            "topology_applications[0].processes is a mapping; expected a list of mappings.",
+        ),
+        (
+            (*PM2, "systemd_worker"),
+            {"topology_applications": [{**APPLICATION, "server_name": "https://x/"}]},
+            "topology_applications[0].server_name is 'https://x/'; expected a host name",
+        ),
+        (
+            PM2,
+            {"pm2_worker_applications": [{**APPLICATION, "server_name": "https://x/"}]},
+            "pm2_worker_applications[0].server_name is 'https://x/'; expected a host name",
+        ),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_is_told_once_where_users_set_it(roles: list[str], variables: Json, said: str) -> None:
+    given = {**(CONTROLLER if "pm2_worker" in roles else {}), **variables}
+    told = [problem["text"] for problem in judge(roles, **given)["problems"]]
+    assert [text[: len(said)] for text in told] == [said], told
+
+
+def test_an_application_with_a_wrong_option_is_judged_with_the_others() -> None:
+    applications = [{**APPLICATION, "processes": {}}, {**APPLICATION, "name": "b", "root": "/opt/shop", "user": "0"}]
+    named = about(judge(PM2, **CONTROLLER, topology_applications=applications))
+    assert named == ["topology_applications[0].processes", "topology_applications[1].root", "topology_applications[1]"]
 
 
 # References to secrets

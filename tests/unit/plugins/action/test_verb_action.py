@@ -234,3 +234,11 @@ def test_a_removal_goes_on_when_it_is_known_what_stays(place: Place) -> None:
         assert status != 0
         assert "UNREACHABLE" in output, output
         assert "nothing was changed" not in output, output
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "rollback", "rotate", "status", "remove -e remove_application=old"])
+def test_values_that_cannot_be_are_told_before_a_host_is_asked(place: Place, playbook: str) -> None:
+    place.inventory("vm1", applications=[ORDERS], topology_temporal_address="http://temporal:7233", topology_name=None)
+    status, output = place.run(*playbook.split())
+    said = "vm1: topology_temporal_address (inventory/group_vars/all/main.yml:"
+    refused((status, output), "1 problem; nothing was changed.", said, "expected a host and a port")

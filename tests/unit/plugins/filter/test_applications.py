@@ -73,8 +73,12 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
         *(({"name": name}, "which the system or this collection uses") for name in ("nginx", "systemd", "temporal-ui")),
         *(({"name": "a", "group": group}, f"group is {group}") for group in ("root", "docker", "sudo")),
         ({"name": "a", "user": "root"}, "user is root"),
-        ({"name": "a", "user": "app,root"}, "user is 'app,root'; expected lower-case"),
-        ({"name": "a", "group": "#0"}, "group is '#0'; expected lower-case"),
+        ({"name": "a", "user": "app,root"}, "user is 'app,root'; expected up to 32 lower-case"),
+        *(
+            ({"name": "a", "user": user}, "expected up to 32 lower-case")
+            for user in ("0", "Work Flow", "a" * 33, "a\n")
+        ),
+        ({"name": "a", "group": "#0"}, "group is '#0'; expected up to 32 lower-case"),
         ({"name": "a", "processes": [{"name": "w"}]}, "script is missing"),
         ({"name": "a", "processes": [{"script": "x"}]}, "a name"),
         ({"name": "a", "processes": [{**PROCESS, "instances": 0}]}, "at least 1"),
@@ -92,6 +96,13 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
         ({**VERSIONED, "processes": [{**PROCESS, **UNIT}]}, "script is for the runtime pm2, and this one is systemd"),
         ({**VERSIONED, "processes": [{"name": "w"}]}, "command is missing; write a list"),
         ({**VERSIONED, "processes": [{**UNIT, "command": "bin/worker -x"}]}, "write a list"),
+        *(
+            (
+                {**VERSIONED, "processes": [{**UNIT, "command": [program, "-x"]}]},
+                "expected the path of a program without",
+            )
+            for program in ("bin/worker -x", "bin/wörk er", "bin/%n", "bin/a\nUser=root", "")
+        ),
         ({**VERSIONED, "processes": [{**UNIT, "memory_max": "1 GB"}]}, "expected a size such as 1G"),
         ({**VERSIONED, "processes": [{**UNIT, "socket": True}]}, "the application no port; set port"),
         (

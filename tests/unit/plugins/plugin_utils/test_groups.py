@@ -148,7 +148,11 @@ PORT = {"name": "shop", "port": 3000}
     ("groups", "application", "found"),
     [
         ({"app": VM}, PORT, "the application shop has a port, and the group edge has no host"),
-        ({"app": VM}, {**PORT, "server_name": "x.example"}, "the application shop has a server_name, and the group edge"),
+        (
+            {"app": VM},
+            {**PORT, "server_name": "x.example"},
+            "the application shop has a server_name, and the group edge",
+        ),
         ({"app": VM}, {"name": "shop"}, ""),
         ({"app": VM, "edge": VM}, PORT, ""),
         # Something else publishes it.

@@ -185,6 +185,40 @@ def test_containers_of_one_host_share_a_network() -> None:
     assert platform.check_networks(["temporal"], {**networks, "temporal_docker_network": "other"}) == []
 
 
+def test_containers_of_one_host_have_names_of_their_own() -> None:
+    names = {"postgres_container": "a", "temporal_container": "b", "temporal_admin_tools_container": "c"}
+    assert platform.check_container_names(ROLES, names) == []
+    found = platform.check_container_names(ROLES, {**names, "temporal_admin_tools_container": "a"})
+    assert texts(found) == [
+        "temporal_admin_tools_container is 'a', as postgres_container; expected a name of its own. Change one of them."
+    ]
+    # That of another host.
+    assert platform.check_container_names(["postgres"], {**names, "temporal_container": "a"}) == []
+
+
+def test_each_store_has_a_database_and_the_server_is_no_superuser() -> None:
+    right = {
+        "temporal_database_name": "temporal",
+        "temporal_visibility_database_name": "temporal_visibility",
+        "temporal_database_user": "temporal",
+        "postgres_login_user": "postgres",
+    }
+    assert platform.check_databases(ROLES, right) == []
+    found = platform.check_databases(ROLES, {**right, "temporal_visibility_database_name": "temporal"})
+    assert texts(found) == [
+        "temporal_visibility_database_name is 'temporal', as temporal_database_name; expected a database of its own. "
+        "Change one of them."
+    ]
+    same = {**right, "postgres_login_user": "temporal"}
+    (problem,) = platform.check_databases(ROLES, same)
+    assert problem.text.startswith(
+        "temporal_database_user is 'temporal', as postgres_login_user; expected a user of its"
+    )
+    # A service may have only one, which is no superuser.
+    assert platform.check_databases(ROLES, {**same, "postgres_runtime": "external"}) == []
+    assert platform.check_databases(["postgres"], same) == []
+
+
 def test_a_port_that_docker_holds_for_a_container_that_starts_again_is_ours() -> None:
     held = listener("127.0.0.1", 7233, "docker-proxy")
     ports = platform.ports(ROLES, VALUES)
