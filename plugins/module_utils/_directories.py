@@ -255,4 +255,17 @@ def without_secrets(plan: Plan, secrets: t.Collection[str]) -> Plan:
             shown(change.after, "another secret" if differs else "a secret"),
         )
 
-    return Plan([veiled(change) for change in plan])
+    return Plan([_as_text(veiled(change)) for change in plan])
+
+
+def _as_text(change: Change) -> Change:
+    """The same change, without what no text can hold: a program, or a file in another encoding, that is replaced."""
+    before = change.before
+    if before is None or "content" not in before:
+        return change
+    raw = str(before["content"]).encode("utf-8", "surrogateescape")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return Change(change.key, {**before, "content": f"{len(raw)} bytes that are not UTF-8"}, change.after)
+    return change

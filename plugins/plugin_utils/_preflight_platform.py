@@ -184,24 +184,31 @@ def _nginx_ports(values: Values) -> list[Port]:
     for site in sites if isinstance(sites, list) else []:
         if isinstance(site, Mapping):
             tls = site.get("tls") if isinstance(site.get("tls"), Mapping) else {}
-            plain = _port(site.get("listen") or (8088 if site.get("kind") == "ui" else 80))
-            secure = _port(tls.get("listen") or 443) if tls else 0
-            for number in filter(None, (plain, secure)):
-                variable = f"listen of the nginx site {site.get('name')}"
+            opened = [_site_port(site, values), *([_site_port(site, values, tls)] if tls else [])]
+            for variable, number in opened:
                 # Several sites may share a port: nginx tells them apart by host name.
-                found.setdefault(number, Port("nginx", variable, number, "", units=("nginx",)))
+                if number:
+                    found.setdefault(number, Port("nginx", variable, number, "", units=("nginx",)))
     return list(found.values())
+
+
+def _site_port(site: Mapping[str, t.Any], values: Values, tls: Mapping[str, t.Any] | None = None) -> tuple[str, int]:
+    """The variable that says on which port a site is, and the port; that of HTTPS when ``tls`` is given."""
+    own = site if tls is None else tls
+    if own.get("listen"):
+        return f"listen of the site {site.get('name')} in nginx_sites", _port(own["listen"])
+    variable = "nginx_tls_port" if tls is not None else "nginx_ui_port" if site.get("kind") == "ui" else "nginx_port"
+    return variable, _port(values.get(variable))
 
 
 def check_sites(values: Values) -> list[Problem]:
     """Sites of one edge that nginx could not tell apart: the same port and the same host name."""
     declared = values.get("nginx_sites")
-    problems: list[Problem] = []
+    sites = [site for site in declared if isinstance(site, Mapping)] if isinstance(declared, list) else []
+    problems = _check_protocols(sites, values)
     seen: dict[tuple[int, str], str] = {}
-    for site in declared if isinstance(declared, list) else []:
-        if not isinstance(site, Mapping):
-            continue
-        port = _port(site.get("listen") or (8088 if site.get("kind") == "ui" else 80))
+    for site in sites:
+        _variable, port = _site_port(site, values)
         for name in str(site.get("server_name") or "_").split():
             other = seen.setdefault((port, name), str(site.get("name")))
             if other != str(site.get("name")):
@@ -215,6 +222,22 @@ def check_sites(values: Values) -> list[Problem]:
                     )
                 )
     return problems
+
+
+def _check_protocols(sites: Sequence[Mapping[str, t.Any]], values: Values) -> list[Problem]:
+    """Ports that one site wants for HTTPS and another, or the same, for plain HTTP."""
+    plain = {number: variable for variable, number in (_site_port(site, values) for site in sites)}
+    secure = {
+        number: variable
+        for site in sites
+        if isinstance(site.get("tls"), Mapping) and site["tls"]
+        for variable, number in [_site_port(site, values, site["tls"])]
+    }
+    return [
+        wrong(secure[number], f"{number}, which is also {plain[number]}", "a port of its own", "Change one of them.")
+        for number in sorted(plain.keys() & secure.keys())
+        if number
+    ]
 
 
 def _port(value: t.Any) -> int:
@@ -253,7 +276,7 @@ def check_foreign(wanted: Sequence[Port], probe: Probe) -> list[Problem]:
         holders = [one for one in probe.get("listeners", ()) if port.clashes(one["address"], one["port"])]
         foreign = [one for one in holders if not _ours(one, names, units) and not _between_starts(one, probe, names)]
         if foreign:
-            step = f"Stop it, or choose another port in {port.variable}."
+            step = f"Stop it, or set {port.variable} to a free one."
             if port.component == "PostgreSQL" and "postgres" in str(foreign[0]["process"]):
                 step += " To use that database instead, set postgres_runtime: external."
             found = f"{port.number}, where {_holder(foreign[0])} listens already"

@@ -27,7 +27,7 @@ PACKAGES = {
 }
 # Address and port of everything that is published on the host, besides nginx and the applications.
 PUBLISHED = {"127.0.0.2:5433", "127.0.0.3:7333", "127.0.0.3:7343", "127.0.0.3:9190", "127.0.0.4:8180"}
-USUAL = ("5432", "7233", "7243", "9090", "8080", "3000")
+USUAL = ("80", "8088", "5432", "7233", "7243", "9090", "8080", "3000")
 CONTAINERS = {"acme-db", "acme-frontend", "acme-tools", "acme-ui"}
 
 BILLING: dict[str, Any] = {
@@ -99,6 +99,8 @@ RENAMED: dict[str, Any] = {
     "temporal_ui_container": "acme-ui",
     "temporal_ui_bind_address": "127.0.0.4",
     "temporal_ui_port": 8180,
+    "nginx_port": 8000,
+    "nginx_ui_port": 8099,
 }
 # Neither an address nor an answer: whatever is done to it fails.
 BASTION = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
@@ -133,7 +135,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 def set_up(folder: Path) -> Platform:
-    published = ["-p", f"127.0.0.1:{API_PORT}:80"]
+    published = ["-p", f"127.0.0.1:{API_PORT}:8000"]
     subprocess.run([ROOT / "scripts" / "vm", "up", VM, "debian13", *published], check=True)
     ours = {"hosts": {"acme1": {}}}
     inventory = {
@@ -190,7 +192,7 @@ def test_ports_are_open_where_they_were_put_and_nowhere_else(platform: Platform)
     assert '"serverVersion"' in platform.run("curl -fsS http://127.0.0.3:7343/api/v1/system-info")
     assert "service_requests" in platform.run("curl -fsS http://127.0.0.3:9190/metrics")
     # The UI asks the server under its new name, and the edge the UI at its new place.
-    for ui in ("127.0.0.4:8180", "127.0.0.1:8088"):
+    for ui in ("127.0.0.4:8180", "127.0.0.1:8099"):
         assert "billing" in platform.run(f"curl -fsS http://{ui}/api/v1/namespaces")
 
 
@@ -229,7 +231,7 @@ def test_an_order_goes_through_the_edge(platform: Platform) -> None:
     eventually("the order completes", lambda: orders.completed("renamed-1"), 60)
     rows = 'docker exec acme-db psql -U postgres -Atc "SELECT count(*) FROM executions_visibility" acme_search'
     eventually("it can be found", lambda: int(platform.run(rows)) >= 1, 30)
-    approvals = platform.run("curl -fsS -H 'Host: approvals.example' http://127.0.0.1/health")
+    approvals = platform.run("curl -fsS -H 'Host: approvals.example' http://127.0.0.1:8000/health")
     assert json.loads(approvals)
 
 

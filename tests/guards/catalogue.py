@@ -490,9 +490,16 @@ PLATFORM = _guards(
     (
         "ports of TLS sites",
         "_nginx_ports",
-        "_port(tls.get('listen') or 443) if tls else 0",
-        "0",
+        "[_site_port(site, values, tls)] if tls else []",
+        "[]",
         "test_a_tls_site_takes_its_own_port",
+    ),
+    (
+        "a port for HTTPS and for plain HTTP",
+        "check_sites",
+        "_check_protocols(sites, values)",
+        "[]",
+        "test_a_port_is_for_https_or_for_plain_http",
     ),
     (
         "an external component needs no port",

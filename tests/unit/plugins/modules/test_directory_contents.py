@@ -75,6 +75,14 @@ def test_check_mode_on_a_bare_host(tmp_path: Path) -> None:
     assert not bare.exists()
 
 
+def test_what_is_no_text_is_replaced_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "command").write_bytes(b"\x7fELF\x90\xff")
+    done = call(directories=[{"path": str(tmp_path), "files": {"command": "#!/bin/sh\n"}}])
+    json.dumps(done, ensure_ascii=False).encode("utf-8")  # as Ansible reads it
+    assert done["diff"]["before"][str(tmp_path / "command")]["content"] == "6 bytes that are not UTF-8"
+    assert (tmp_path / "command").read_text() == "#!/bin/sh\n"
+
+
 def test_removes_only_what_prune_names(tmp_path: Path) -> None:
     for name in ("mine.conf", "stray.conf", "notes.txt", "kept.conf"):
         (tmp_path / name).write_text(name)

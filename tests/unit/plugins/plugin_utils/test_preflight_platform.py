@@ -34,6 +34,9 @@ VALUES: dict[str, t.Any] = {
     "temporal_ui_directory": "/opt/x/temporal",
     "temporal_ui_port": 8080,
     "temporal_ui_bind_address": "127.0.0.1",
+    "nginx_port": 80,
+    "nginx_tls_port": 443,
+    "nginx_ui_port": 8088,
     "nginx_sites": [{"name": "api", "kind": "app"}, {"name": "other", "kind": "app"}, {"name": "ui", "kind": "ui"}],
     "pm2_worker_applications": [{"name": "orders", "port": 3000, "root": "/opt/x/workflow"}],
 }
@@ -97,19 +100,52 @@ def test_ports_of_our_own_that_clash_are_found() -> None:
 def test_sites_that_nginx_could_not_tell_apart_are_found() -> None:
     orders, approvals = {"name": "orders", "kind": "app"}, {"name": "approvals", "kind": "app"}
     ui = {"name": "temporal-ui", "kind": "ui"}
-    assert platform.check_sites({"nginx_sites": [orders, {**approvals, "server_name": "a.example"}, ui]}) == []
-    assert platform.check_sites({"nginx_sites": [orders, {**approvals, "listen": 81}, ui]}) == []
-    assert texts(platform.check_sites({"nginx_sites": [orders, approvals, ui]})) == [
+    assert (
+        platform.check_sites({**VALUES, "nginx_sites": [orders, {**approvals, "server_name": "a.example"}, ui]}) == []
+    )
+    assert platform.check_sites({**VALUES, "nginx_sites": [orders, {**approvals, "listen": 81}, ui]}) == []
+    assert texts(platform.check_sites({**VALUES, "nginx_sites": [orders, approvals, ui]})) == [
         "server_name of the nginx site approvals is _ (any name) on port 80, as of the site orders; expected a host name of "
         "its own. Set server_name of the application, such as orders.example.com."
     ]
     two = [{**orders, "server_name": "a.example b.example"}, {**approvals, "server_name": "b.example"}]
-    assert "b.example on port 80" in texts(platform.check_sites({"nginx_sites": two}))[0]
+    assert "b.example on port 80" in texts(platform.check_sites({**VALUES, "nginx_sites": two}))[0]
 
 
 def test_a_tls_site_takes_its_own_port() -> None:
     sites = [{"name": "api", "kind": "app", "tls": {"certificate": "c", "key": "k"}}]
-    assert [p.number for p in platform.ports(["nginx"], {"nginx_sites": sites})] == [80, 443]
+    assert [p.number for p in platform.ports(["nginx"], {**VALUES, "nginx_sites": sites})] == [80, 443]
+
+
+def test_the_ports_of_the_edge_are_options() -> None:
+    tls = {"certificate": "c", "key": "k"}
+    sites = [{"name": "api", "kind": "app", "tls": tls}, {"name": "ui", "kind": "ui"}]
+    values = {**VALUES, "nginx_sites": sites, "nginx_port": 8000, "nginx_tls_port": 8443, "nginx_ui_port": 8099}
+    assert {p.variable: p.number for p in platform.ports(["nginx"], values)} == {
+        "nginx_port": 8000,
+        "nginx_tls_port": 8443,
+        "nginx_ui_port": 8099,
+    }
+    own = [{"name": "api", "kind": "app", "listen": 81, "tls": {**tls, "listen": 444}}]
+    found = platform.ports(["nginx"], {**values, "nginx_sites": own})
+    assert [(p.variable, p.number) for p in found] == [
+        ("listen of the site api in nginx_sites", 81),
+        ("listen of the site api in nginx_sites", 444),
+    ]
+    held = {**PROBE, "listeners": [listener("0.0.0.0", 8099, "java")]}
+    assert texts(platform.check_foreign(platform.ports(["nginx"], values), held)) == [
+        "nginx_ui_port is 8099, where java (process 7) on every address listens already; expected a port that is free or held "
+        "by our own nginx. Stop it, or set nginx_ui_port to a free one."
+    ]
+
+
+def test_a_port_is_for_https_or_for_plain_http() -> None:
+    tls = {"certificate": "c", "key": "k"}
+    sites = [{"name": "api", "kind": "app", "tls": tls}, {"name": "ui", "kind": "ui"}]
+    assert platform.check_sites({**VALUES, "nginx_sites": sites}) == []
+    assert texts(platform.check_sites({**VALUES, "nginx_sites": sites, "nginx_tls_port": 8088})) == [
+        "nginx_tls_port is 8088, which is also nginx_ui_port; expected a port of its own. Change one of them."
+    ]
 
 
 @pytest.mark.parametrize(
