@@ -143,6 +143,28 @@ class State:
         }
 
 
+def outcome(name: str, before: State, after: State, predicted: bool = False) -> str:
+    """What is live, what was live before, and how to go back, for the operator. Two lines.
+
+    :param predicted: nothing is done, as in check mode.
+    """
+    if not after.live:
+        return f"{name}: no release is live\n  There is none to go back to"
+    back = after.previous()
+    if after.live == before.live:
+        text = f"{name}: release {after.live} is live, as before"
+    else:
+        word = "would be" if predicted else "is"
+        text = f"{name}: release {after.live} {word} live; before it {before.live or 'none'} was"
+        former = after.find(before.live)
+        # After a rollback, what was live before is newer than what one more step back would come to.
+        back = before.live if former and not former.bad else back
+    if not back:
+        return f"{text}\n  There is no earlier release to go back to"
+    command = f"rollback.yml -e rollback_application={name} -e rollback_release={back}"
+    return f"{text}\n  To go back: ansible-playbook -i INVENTORY {command}"
+
+
 def release_id(now: datetime.datetime, digest: str) -> str:
     """``20261121034500-1a2b3c4d``: sorts by time, names the artifact."""
     return f"{now.astimezone(datetime.timezone.utc):%Y%m%d%H%M%S}-{digest[:8]}"

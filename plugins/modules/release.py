@@ -198,6 +198,9 @@ applications:
       description: All kept releases, oldest first.
       type: list
       elements: str
+    outcome:
+      description: Two lines for the operator, with what is live, what was live before, and how to go back.
+      type: str
 needed:
   description: Whether a release has to be installed or made live, or a lock was met, so that a run has work to do or to finish.
   returned: always
@@ -274,6 +277,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._release import (
     check_archive,
     check_digest,
     file_digest,
+    outcome,
     reject,
     release_id,
 )
@@ -307,6 +311,7 @@ class Step:
     back: bool = False
     missing: bool = False
     done: bool = False
+    predicted: bool = False
 
     @property
     def changed(self) -> bool:
@@ -322,6 +327,7 @@ class Step:
             "switched": self.after.live != self.before.live,
             "previous": self.after.previous(),
             "releases": [r.id for r in self.after.releases],
+            "outcome": outcome(self.wanted["name"], self.before, self.after, self.predicted),
         }
 
 
@@ -513,7 +519,8 @@ class Work:
             mark = (self.reason or "rejected") if self.module.params["bad"] else ""
             # The lock that this run has, or that an interrupted one has left, says where it was going.
             holder = Store(wanted["root"]).lock(self.run).read()
-            self.steps.append(look(wanted, self.state, mark, now, holder.target if holder else ""))
+            step = look(wanted, self.state, mark, now, holder.target if holder else "")
+            self.steps.append(replace(step, predicted=self.module.check_mode))
             if lock and wanted["release"]:
                 lock.aim(self.steps[-1].release)
 

@@ -29,6 +29,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._release import (
     file_digest,
     history_of,
     member_path,
+    outcome,
     reject,
     release_id,
     superfluous,
@@ -62,6 +63,33 @@ def state(ids: str, live: str = "", history: str = "", bad: str = "") -> State:
 )
 def test_previous(ids: str, live: str, history: str, bad: str, previous: str) -> None:
     assert state(ids, live, history, bad).previous() == previous
+
+
+BACK = "\n  To go back: ansible-playbook -i INVENTORY rollback.yml -e rollback_application=orders -e rollback_release="
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (state(""), state(""), "orders: no release is live\n  There is none to go back to"),
+        (
+            state(""),
+            state("a", "a", "a"),
+            "orders: release a is live; before it none was\n  There is no earlier release to go back to",
+        ),
+        (state("a", "a", "a"), state("ab", "b", "ab"), f"orders: release b is live; before it a was{BACK}a"),
+        (state("abc", "c", "abc"), state("abc", "b", "ab"), f"orders: release b is live; before it c was{BACK}c"),
+        (
+            state("abc", "c", "abc"),
+            state("abc", "b", "ab", bad="c"),
+            f"orders: release b is live; before it c was{BACK}a",
+        ),
+        (state("ab", "b", "ab"), state("ab", "b", "ab"), f"orders: release b is live, as before{BACK}a"),
+    ],
+)
+def test_the_outcome_says_what_is_live_and_how_to_go_back(before: State, after: State, says: str) -> None:
+    assert outcome("orders", before, after) == says
+    assert outcome("orders", before, after, predicted=True) == says.replace(" is live;", " would be live;")
 
 
 def test_going_back_repeatedly_walks_through_history() -> None:
