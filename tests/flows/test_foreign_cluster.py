@@ -205,6 +205,14 @@ def test_a_host_without_a_server_runs_workflows_in_another_cluster(host: Host, o
     assert done("status", inventory).changed == []
 
 
+def test_the_temporal_command_logs_in_for_root_only(host: Host) -> None:
+    assert host.works()
+    assert "Total:" in on(VM, "env -i /usr/local/bin/temporal workflow count --namespace order-processing")
+    said = on(VM, "su -s /bin/sh nobody -c 'temporal workflow count 2>&1'", check=False)
+    assert "put sudo before the command" in said
+    assert on(VM, "su -s /bin/sh nobody -c 'temporal --version'").startswith("temporal version")
+
+
 def test_the_key_lies_nowhere_but_with_the_processes(host: Host, cluster: Path) -> None:
     line = (cluster / "client.key").read_text().splitlines()[1]
     found = on(
@@ -212,11 +220,12 @@ def test_the_key_lies_nowhere_but_with_the_processes(host: Host, cluster: Path) 
     ).split()
     expected = [
         "/etc/durable-temporal/order-processing/ecosystem.config.json",
+        "/etc/durable-temporal/temporal.toml",
         "/var/lib/durable-temporal/home/order-processing/.pm2/dump.pm2",
     ]
     assert sorted(path for path in found if not path.endswith(".bak")) == expected
     modes = on(VM, f"stat -c '%a %U' {' '.join(found)}").split("\n")
-    assert {mode for mode in modes if mode} == {"600 workflow"}
+    assert {mode for mode in modes if mode} == {"600 workflow", "600 root"}
 
 
 def test_a_key_that_is_refused_stops_the_deployment_and_what_runs_goes_on(host: Host) -> None:
