@@ -496,8 +496,8 @@ PLATFORM = _guards(
     ),
     (
         "a port for HTTPS and for plain HTTP",
-        "check_sites",
-        "_check_protocols(sites, values)",
+        "_check_protocols",
+        "plain.keys() & secure.keys()",
         "[]",
         "test_a_port_is_for_https_or_for_plain_http",
     ),
