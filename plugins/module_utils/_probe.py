@@ -149,18 +149,18 @@ def parse_accounts(text: str) -> dict[str, str]:
     return {f[0]: complaint(f[0], int(f[2]), f[6], f[4]) for f in fields if len(f) == 7 and f[2].isdigit()}
 
 
-def read(path: str) -> str:
-    """The text of a file; empty when it cannot be read."""
+def read(path: str, characters: int = -1) -> str:
+    """The text of a file, or its first characters; empty when it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
+            return stream.read(characters)
     except OSError:
         return ""
 
 
 def foreign_command(path: str) -> str:
     """The path again when something lies there that this collection has not written, else empty."""
-    return path if os.path.lexists(path) and (os.path.islink(path) or OURS not in read(path)) else ""
+    return path if os.path.lexists(path) and (os.path.islink(path) or OURS not in read(path, 200)) else ""
 
 
 def plain_files(directory: str) -> list[str]:

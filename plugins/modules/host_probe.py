@@ -154,6 +154,10 @@ certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
   type: dict
+temporal_command:
+  description: The path of a command temporal that this collection has not written, where it is to be called; else empty.
+  returned: always
+  type: str
 pm2:
   description: >-
     C(command), the path of a command pm2 that this collection has not written, and C(logs), the names of plain files where
@@ -178,6 +182,7 @@ from ansible_collections.durable.temporal.plugins.module_utils import (
     _registry,
 )
 
+TEMPORAL_COMMAND = "/usr/local/bin/temporal"
 PM2_COMMAND = "/usr/local/bin/pm2"
 PM2_LOGS = "/var/log/pm2"
 
@@ -247,6 +252,7 @@ def main() -> None:
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),
+        temporal_command=_probe.foreign_command(TEMPORAL_COMMAND),
     )
 
 

@@ -516,6 +516,17 @@ def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list
     return [Problem("docker_source", reason)] if reason else []
 
 
+def check_temporal_command(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """Somebody else's command where ours is called. It is not replaced."""
+    command, variable = probe.get("temporal_command"), "temporal_client_command"
+    if "temporal_client" not in roles or not command or not values.get(variable):
+        return []
+    remedy = (
+        f"Remove it, or set {variable}: false; /opt/durable-temporal/bin/temporal is then ours, without an address."
+    )
+    return [wrong(variable, f"true, and {command} is somebody else's", "no command temporal, or ours", remedy)]
+
+
 def check_pm2(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """Somebody else's PM2 where ours is called, and files where links to our logs belong. Neither is replaced."""
     if "pm2_worker" not in roles:

@@ -671,6 +671,13 @@ PLATFORM = _guards(
         "test_an_engine_that_will_not_do_is_found",
     ),
     (
+        "somebody else's command temporal",
+        "check_temporal_command",
+        "'temporal_client' not in roles or not command or (not values.get(variable))",
+        "True",
+        "test_another_temporal_command_is_found_before_it_is_replaced",
+    ),
+    (
         "somebody else's command pm2",
         "check_pm2",
         "seen.get('command') and values.get('pm2_worker_command')",

@@ -370,6 +370,19 @@ def test_a_node_that_is_too_old_is_found(
     assert platform.check_node(["temporal"], values, probe) == []
 
 
+def test_another_temporal_command_is_found_before_it_is_replaced() -> None:
+    probe = {**PROBE, "temporal_command": "/usr/local/bin/temporal"}
+    (text,) = texts(platform.check_temporal_command(["temporal_client"], {"temporal_client_command": True}, probe))
+    assert "/usr/local/bin/temporal is somebody else's" in text
+    assert "set temporal_client_command: false" in text
+    for roles, wanted, seen in (
+        (["temporal_client"], False, probe),
+        (["temporal_client"], True, {**PROBE, "temporal_command": ""}),
+        (["nginx"], True, probe),
+    ):
+        assert platform.check_temporal_command(roles, {"temporal_client_command": wanted}, seen) == []
+
+
 @pytest.mark.parametrize(
     ("seen", "command", "texts_found"),
     [
