@@ -50,7 +50,8 @@ def outcome(name: str, before: Hosts, after: Hosts, data: bool = False, dry: boo
     """
     lines = []
     for host, result in after.items():
-        state = before[host]["state"]
+        # Without the entry point find, what the removal itself found.
+        state = before.get(host, result)["state"]
         if state == "declared":
             lines.append(f"{host}: {name} is declared here, and stays.")
         elif state != "unknown":

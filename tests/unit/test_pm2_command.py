@@ -8,20 +8,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "roles" / "pm2_worker" / "templates" / "pm2-of-host.sh.j2"
+COMMAND = ROOT / "roles" / "pm2_worker" / "files" / "pm2-of-host.sh"
+MARK = "# Managed by Ansible (durable.temporal.pm2_worker)."
 SEVERAL = ["orders", "parcels"]
 
 
 def pm2(place: Path, applications: list[str], *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Call it on a host with these applications."""
-    names = [{"name": name} for name in applications]
+    for name in set(SEVERAL) - set(applications):
+        (place / f"{name}-pm2").unlink(missing_ok=True)
     command = place / "pm2"
-    command.write_text(
-        Environment(autoescape=False).from_string(TEMPLATE.read_text()).render(__pm2_worker_applications=names)
-    )
+    command.write_text(COMMAND.read_text())
     command.chmod(0o755)
     environment = {"PATH": os.environ["PATH"], **environment}
     return subprocess.run(
@@ -33,8 +32,11 @@ def pm2(place: Path, applications: list[str], *arguments: str, **environment: st
 def place(tmp_path: Path) -> Path:
     for name in SEVERAL:
         stand_in = tmp_path / f"{name}-pm2"
-        stand_in.write_text(f'#!/bin/sh\nprintf "%s" "{name}"; printf " <%s>" "$@"; echo\n[ "$1" != fail ] || exit 7\n')
+        stand_in.write_text(f'#!/bin/sh\n{MARK}\nprintf "%s" "{name}"; printf " <%s>" "$@"; echo\n[ "$1" != fail ] || exit 7\n')
         stand_in.chmod(0o755)
+    # What is called so and is somebody else's.
+    (tmp_path / "other-pm2").write_text("#!/bin/sh\necho other\n")
+    (tmp_path / "other-pm2").chmod(0o755)
     return tmp_path
 
 

@@ -81,5 +81,7 @@ def test_the_outcome_is_told_for_each_host_that_had_it() -> None:
         "b: orders is declared here, and stays.",
         "c: orders was removed earlier.",
     ]
+    # Without the entry point find, which has looked before.
+    assert outcome("orders", {}, after) == outcome("orders", before, after)
     (line, *_others) = outcome("orders", before, after, data=True, dry=True)
     assert line == "a: orders would be removed."

@@ -5,8 +5,10 @@
 #   pm2 --app NAME logs     of one of several; so does PM2_APP=NAME in the environment
 here=${0%/*}
 known=
-for name in {{ __pm2_worker_applications | map(attribute='name') | join(' ') }}; do
-  [ ! -x "$here/$name-pm2" ] || known="${known:+$known }$name"
+for file in "$here"/*-pm2; do
+  [ -x "$file" ] && grep -q -m 1 '^# Managed by Ansible (durable.temporal' "$file" || continue
+  name=${file##*/}
+  known="${known:+$known }${name%-pm2}"
 done
 [ -n "$known" ] || { echo "pm2: this host has no application under PM2" >&2; exit 2; }
 wanted=${PM2_APP:-}
