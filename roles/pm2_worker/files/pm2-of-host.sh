@@ -6,9 +6,10 @@
 here=${0%/*}
 known=
 for file in "$here"/*-pm2; do
-  [ -x "$file" ] && grep -q -m 1 '^# Managed by Ansible (durable.temporal' "$file" || continue
-  name=${file##*/}
-  known="${known:+$known }${name%-pm2}"
+  if [ -x "$file" ] && grep -q '^# Managed by Ansible (durable.temporal' "$file"; then
+    name=${file##*/}
+    known="${known:+$known }${name%-pm2}"
+  fi
 done
 [ -n "$known" ] || { echo "pm2: this host has no application under PM2" >&2; exit 2; }
 wanted=${PM2_APP:-}
