@@ -32,7 +32,9 @@ def pm2(place: Path, applications: list[str], *arguments: str, **environment: st
 def place(tmp_path: Path) -> Path:
     for name in SEVERAL:
         stand_in = tmp_path / f"{name}-pm2"
-        stand_in.write_text(f'#!/bin/sh\n{MARK}\nprintf "%s" "{name}"; printf " <%s>" "$@"; echo\n[ "$1" != fail ] || exit 7\n')
+        stand_in.write_text(
+            f'#!/bin/sh\n{MARK}\nprintf "%s" "{name}"; printf " <%s>" "$@"; echo\n[ "$1" != fail ] || exit 7\n'
+        )
         stand_in.chmod(0o755)
     # What is called so and is somebody else's.
     (tmp_path / "other-pm2").write_text("#!/bin/sh\necho other\n")
