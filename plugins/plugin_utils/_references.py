@@ -9,6 +9,7 @@ Private to this collection.
 
 from __future__ import annotations
 
+import difflib
 import re
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +58,14 @@ _LIKE = re.compile(
     r"@(?:microsoft\.)?key[-_]?vaults?(?![A-Za-z0-9_-]|\.[A-Za-z0-9])|\A\s*@(?:microsoft\.)?key[-_]?vault",
     re.IGNORECASE,
 )
+# The same misspelt: the word before the name, and what it is near to. Short forms only at the beginning of a text, as they
+# may be the name of a host after a user's, user@kv/path. Other words are nobody's slip: @scope/package is a value.
+_WORD = re.compile(r"@(?:microsoft\.)?(?P<word>[A-Za-z][A-Za-z_-]{1,30})(?=[/:(])", re.IGNORECASE)
+_SCHEME = "keyvault"
+_SHORT_FORMS = ("kv", "akv", "azurekv", "azurekeyvault")
+_CLOSE = 0.8
+# A name with blanks: nothing but words after a reference that begins the text.
+_WORDS = re.compile(r"@keyvault/[\w.-]+( +[\w.-]+)+")
 _SHOWN = re.compile(r"[^\s;,&\"']{0,60}")
 
 
@@ -72,13 +81,15 @@ def split(text: str) -> list[str | Reference]:
     """
     parts: list[str | Reference] = []
     place = 0
-    for like in _LIKE.finditer(text):
-        if like.start() < place:
+    if _WORDS.fullmatch(text):
+        raise SecretError(f"Not a reference to a secret: {text[:60]!r}. Expected a name without blanks.")
+    for start in _starts(text):
+        if start < place:
             continue  # within the parentheses of the one before
-        match = _SHORT.match(text, like.start()) or _APP_SERVICE.match(text, like.start())
+        match = _SHORT.match(text, start) or _APP_SERVICE.match(text, start)
         reference = _reference(match.groupdict()) if match else None
         if match is None or reference is None:
-            raise _broken(text[like.start() :])
+            raise _broken(text[start:])
         if text != match[0] and text.strip() == match[0]:
             raise SecretError(
                 f"Not a reference alone: {text!r} has blanks or an end of line at it. Expected {match[0]!r}."
@@ -89,7 +100,7 @@ def split(text: str) -> list[str | Reference]:
                 f"Not clear where a reference ends: {match[0]!r} beside other text. Expected a name that no / follows. "
                 f"Write {{{{ lookup('durable.temporal.secret', '{reference.name}') }}}} in its place."
             )
-        parts += [text[place : like.start()], reference]
+        parts += [text[place:start], reference]
         place = match.end()
     return [part for part in (*parts, text[place:]) if part]
 
@@ -109,7 +120,28 @@ def parse(text: str) -> Reference | None:
 
 def refers(text: str) -> bool:
     """Whether a text holds a reference, or what looks like one."""
-    return _LIKE.search(text) is not None
+    return next(_starts(text), None) is not None
+
+
+def _starts(text: str) -> Iterator[int]:
+    """Where references begin, or what was meant as one."""
+    if "@" in text:
+        likely = {like.start() for like in _LIKE.finditer(text)}
+        likely |= {
+            match.start() for match in _WORD.finditer(text) if _near(match["word"], not text[: match.start()].strip())
+        }
+        yield from sorted(likely)
+
+
+def _near(word: str, first: bool) -> bool:
+    """Whether a word is that of references misspelt.
+
+    :param first: whether it begins the text.
+    """
+    plain = re.sub(r"[_-]", "", word).lower()
+    if first and plain in _SHORT_FORMS:
+        return True
+    return difflib.SequenceMatcher(None, plain, _SCHEME, autojunk=False).ratio() > _CLOSE
 
 
 def _broken(rest: str) -> SecretError:
