@@ -78,8 +78,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             _options(role, {k: v for k, v in spec.items() if k not in failures}, values)
             for role, spec in wanted.items()
         ]
+        judged[0] += platform.check_namespace_names("topology_namespaces", values.get("topology_namespaces"))
         # What follows from a wrong value cannot be rendered, or is wrong as well.
-        causes = {problem.about for problem in judged[0]}
+        causes = {_name(problem) for problem in judged[0]}
         follows = roles_.dependents({name: available[name] for name in own}, causes)
         problems += options_.check_rendering({k: v for k, v in failures.items() if k not in follows})
         problems += roles_.check_names(specs, set(own), variables, given["ignored_variables"])
@@ -119,7 +120,9 @@ def _references(
 
 
 def _options(role: str, spec: options_.Spec, values: dict[str, t.Any]) -> list[options_.Problem]:
-    problems = options_.check_options(spec, values) + options_.check_passwords(spec, values)
+    # The plugins that read the options of secrets convert them.
+    texts = role == "secrets"
+    problems = options_.check_options(spec, values, texts=texts) + options_.check_passwords(spec, values)
     return problems or options_.check_as_the_role_will(role, spec, values)
 
 
@@ -177,6 +180,8 @@ def _platform(
         *platform.check_networks(roles, values),
         *platform.check_container_names(roles, values),
         *platform.check_databases(roles, values),
+        *platform.check_names_of_lists(values),
+        *platform.check_environments(declared),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
         *places.check_directories(roles, values),

@@ -151,7 +151,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             values, _failures = self._render(host, [name for name in judged if name in of_host], variables)
             found = options_.check_options({name: judged[name] for name in values}, values)
             of_roles = {name: of_host.get(name, default) for name, default in self._defaults.items()}
-            self._follows[host] = roles_.dependents(of_roles, {problem.about for problem in found})
+            self._follows[host] = roles_.dependents(of_roles, {re.split(r"[.\[]", p.about)[0] for p in found})
             where = roles_.places(of_host, Path(os.getcwd()))
             problems += [(host, options_.locate(problem, where)) for problem in found]
         return problems

@@ -28,7 +28,7 @@ _UNIT = re.compile(
     r"(?P<prefix>[^@]+)@(?P<release>.+)\.(?P<definition>[0-9a-f]{8})\.(?P<number>\d+|candidate)\.service"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 # Programs need neither privileges nor other people's files. Not possible: ProcSubset=pid, because the SDKs for Python and
 # TypeScript read /proc/meminfo and die without it. Refused calls get an error, because the default would kill a program
@@ -77,7 +77,7 @@ def environment_file(variables: t.Mapping[str, str]) -> str:
     for name, value in variables.items():
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"the variable {name!r}: expected a name of letters, digits and underscores.")
-        if _CONTROL.search(value):
+        if CONTROL.search(value):
             raise ValueError(f"the variable {name}: its value has a control character, which systemd does not take.")
         lines.append('{}="{}"\n'.format(name, re.sub(r'(["\\$`])', r"\\\1", value)))
     return "".join(lines)

@@ -85,13 +85,15 @@ def meant(name: str, known: t.Iterable[str], cutoff: float = CLOSE) -> str:
 # Options against their specification
 
 
-def check_options(spec: Spec, values: Mapping[str, t.Any], path: str = "") -> list[Problem]:
+def check_options(spec: Spec, values: Mapping[str, t.Any], path: str = "", texts: bool = False) -> list[Problem]:
     """Every value that does not fit its option, at any depth.
 
     :param spec: ``options`` of an argument specification.
     :param values: rendered values; names that the spec does not have are the caller's business at the top, and problems
         below it.
     :param path: where in a variable the values lie, such as ``topology_applications[0]``.
+    :param texts: whether a text may stand for a list, a mapping or a truth, as Ansible converts it for modules. Roles get
+        variables as they are: a list that is a text is one of its letters, and ``false`` that is a text is true.
     """
     problems: list[Problem] = []
     for name, option in spec.items():
@@ -104,7 +106,7 @@ def check_options(spec: Spec, values: Mapping[str, t.Any], path: str = "") -> li
                 step = "Write a value, or take it out to have the default."
                 problems.append(wrong(label, "null", _expected(option), step))
         else:
-            problems += _check_value(label, option, values[name])
+            problems += _check_value(label, option, values[name], texts)
     if path:
         unknown = [str(key) for key in values if key not in spec]
         problems += [
@@ -117,9 +119,9 @@ def check_options(spec: Spec, values: Mapping[str, t.Any], path: str = "") -> li
     return problems
 
 
-def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any) -> list[Problem]:
+def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any, texts: bool) -> list[Problem]:
     kind, secret = str(option.get("type", "str")), bool(option.get("no_log"))
-    reason = "Take it out, or write a value." if value is None else _misfit(kind, label, value)
+    reason = "Take it out, or write a value." if value is None else _misfit(kind, label, value, texts)
     if reason is not None:
         return [wrong(label, describe(value, secret), _expected(option), reason)]
     if kind == "list":
@@ -130,7 +132,7 @@ def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any) -> list[
         }
         problems = []
         for index, item in enumerate(converted):
-            problems += _check_value(f"{label}[{index}]", element, item)
+            problems += _check_value(f"{label}[{index}]", element, item, texts)
         return problems
     choices = option.get("choices")
     if choices and value not in choices and DEFAULT_TYPE_VALIDATORS[kind](value) not in choices:
@@ -139,7 +141,7 @@ def _check_value(label: str, option: Mapping[str, t.Any], value: t.Any) -> list[
     if kind == "dict":
         converted = DEFAULT_TYPE_VALIDATORS["dict"](value)
         if option.get("options"):
-            return check_options(option["options"], converted, label)
+            return check_options(option["options"], converted, label, texts)
         return _check_environment(label, converted) if kinds.is_environment(label) else []
     if kind == "int":
         return _check_number(label, DEFAULT_TYPE_VALIDATORS["int"](value))
@@ -178,7 +180,15 @@ def _check_environment(label: str, variables: Mapping[t.Any, t.Any]) -> list[Pro
     return problems
 
 
-def _misfit(kind: str, label: str, value: t.Any) -> str | None:
+# Type → what a role takes for it, and how to write it with -e.
+_AS_IT_IS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "bool": (bool, "true"),
+    "dict": (Mapping, '{"…": "…"}'),
+    "list": ((list, tuple), '["…"]'),
+}
+
+
+def _misfit(kind: str, label: str, value: t.Any, texts: bool) -> str | None:
     """``None`` when a value has this type or may be taken for it; else what more can be said, possibly nothing."""
     if kind == "raw":
         return None
@@ -187,6 +197,10 @@ def _misfit(kind: str, label: str, value: t.Any) -> str | None:
         return ""
     if kind in ("int", "float") and isinstance(value, bool):
         return ""
+    types, instead = _AS_IT_IS.get(kind, (object, ""))
+    if not texts and not isinstance(value, types):
+        json = f"With -e, write JSON: -e '{{\"{label}\": {instead}}}'."
+        return f"It is a text. {'' if re.search('[.[]', label) else json}".strip() if isinstance(value, str) else ""
     if kind == "str" and isinstance(value, float) and "version" in label:
         return "YAML reads this as a number and drops zeros at its end: put it in quotes."
     try:

@@ -24,6 +24,8 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
     normalise,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
+from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
+from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots
 
@@ -371,6 +373,30 @@ def check_container_names(roles: t.Collection[str], values: Values) -> list[Prob
     ]
 
 
+# What is listed with a name, and what the second of one name would do.
+LISTS = {
+    "nginx_sites": "The file of the first site would be that of the second.",
+    "postgres_users": "Each run would change the password again.",
+    "postgres_databases": "Each run would change the owner again.",
+}
+
+
+def check_names_of_lists(values: Values) -> list[Problem]:
+    """Two of one name in a list of what has a name."""
+    problems = []
+    for variable, reason in LISTS.items():
+        seen: dict[str, int] = {}
+        rows = values.get(variable)
+        for index, row in enumerate(rows if isinstance(rows, list) else []):
+            name = str(row.get("name")) if isinstance(row, Mapping) else ""
+            if name in seen:
+                about, found = f"{variable}[{index}].name", f"{name!r}, as of {variable}[{seen[name]}]"
+                problems.append(wrong(about, found, "a name of its own", f"{reason} Change or remove one of them."))
+            if name:
+                seen.setdefault(name, index)
+    return problems
+
+
 def check_databases(roles: t.Collection[str], values: Values) -> list[Problem]:
     """Two stores in one database, which have tables of the same names, and a server that logs in as the superuser."""
     if "temporal" not in roles:
@@ -629,6 +655,23 @@ def check_applications(
     return [*problems, *_check_units(declared), *_check_candidates(declared)]
 
 
+def check_environments(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Values that systemd would not take. PM2 keeps its environment in JSON, which holds everything."""
+    problems = []
+    for index, application in enumerate(declared):
+        places = {f"topology_applications[{index}].environment": application.get("environment")}
+        for number, process in enumerate(_processes(application)):
+            places[f"topology_applications[{index}].processes[{number}].environment"] = process.get("environment")
+        for place, environment in places.items() if application.get("runtime") == "systemd" else ():
+            for name, value in environment.items() if isinstance(environment, Mapping) else ():
+                # A NUL is told for all of them.
+                if isinstance(value, str) and "\0" not in value and CONTROL.search(value):
+                    about, found = f"{place}.{name}", "a text with a control character"
+                    step = "Systemd does not take such. Write lines with a line feed only, or encode it, such as in base64."
+                    problems.append(wrong(about, found, "text without one", step))
+    return problems
+
+
 def _check_units(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
     """Units of two applications with one name: ``shop`` with a process ``a-b``, and ``shop-a`` with a process ``b``."""
     problems = []
@@ -691,6 +734,16 @@ def check_artifacts(
             step = "Set it, or name another application with -e deploy_application=NAME."
             problems.append(wrong(about, "not set", expected, step))
     return problems
+
+
+def check_namespace_names(variable: str, declared: t.Any) -> list[Problem]:
+    """Names of namespaces that programs which are given them, a shell's among them, would take for more than a name."""
+    names = [n.get("name") for n in declared if isinstance(n, Mapping)] if isinstance(declared, list) else []
+    return [
+        wrong(f"{variable}[{index}].name", describe(name), kinds.NAMESPACE.expected, "Choose another.")
+        for index, name in enumerate(names)
+        if not kinds.NAMESPACE.fits(str(name or ""))
+    ]
 
 
 def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str] | None = None) -> list[Problem]:

@@ -154,7 +154,7 @@ def _check_name(verb: str, name: str, from_file: bool, known: Known, read: Colle
 
 def check_values(verb: str, spec: Spec, values: Mapping[str, t.Any]) -> list[Problem]:
     """Options of a playbook that are of another type, or empty."""
-    problems = check_options(spec, values)
+    problems = check_options(spec, values, texts=True)
     told = {problem.about for problem in problems}
     for name, value in values.items():
         if name in spec and name not in told and (value is None or value in ("", []) or not str(value).strip()):

@@ -87,6 +87,7 @@ def test_what_fits_is_no_problem() -> None:
         ({"topology_namespaces": [{"name": "a", "retention": "1m"}]}, "topology_namespaces[0].retention"),
         ({"postgres_data_directory": "/srv"}, "postgres_data_directory"),
         ({"temporal_container": "temporal-postgres"}, "temporal_container"),
+        ({"postgres_databases": [{"name": "a"}, {"name": "a"}]}, "postgres_databases[1].name"),
         (
             {"temporal_database_name": "a", "temporal_visibility_database_name": "a"},
             "temporal_visibility_database_name",
@@ -327,6 +328,11 @@ PM2 = ("host", "pm2_worker", "temporal_client")
         (GROUPS, {"topology_deploy_user": "a b"}, "topology_deploy_user is 'a b'; expected the name of an account"),
         ((*GROUPS, "host"), {"topology_name": "Order Processing"}, "topology_name is 'Order Processing'; expected"),
         ((*GROUPS, "host"), {"topology_root": "/opt/a b"}, "topology_root is '/opt/a b'; expected a path"),
+        (
+            PM2,
+            {"topology_namespaces": [{"name": "$(id)"}]},
+            "topology_namespaces[0].name is '$(id)'; expected the name of",
+        ),
         (PM2, {"topology_applications": None}, "topology_applications is null; expected a list of mappings."),
         (PM2, {"topology_applications": {"a": 1}}, "topology_applications is a mapping; expected a list of mappings."),
         (
@@ -351,6 +357,12 @@ def test_a_value_of_another_kind_is_told_once_where_users_set_it(roles: list[str
     given = {**(CONTROLLER if "pm2_worker" in roles else {}), **variables}
     told = [problem["text"] for problem in judge(roles, **given)["problems"]]
     assert [text[: len(said)] for text in told] == [said], told
+
+
+def test_environments_of_systemd_are_judged() -> None:
+    application = {"name": "shop", "root": "/opt/shop", "runtime": "systemd", "environment": {"KEY": "a\rb"}}
+    judged = judge(["systemd_worker"], topology_applications=[application])
+    assert about(judged) == ["topology_applications[0].environment.KEY"]
 
 
 def test_an_application_with_a_wrong_option_is_judged_with_the_others() -> None:

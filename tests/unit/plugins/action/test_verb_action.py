@@ -204,7 +204,7 @@ def test_a_playbook_that_imports_one_may_give_its_options(place: Place) -> None:
         ({"topology_aplications": []}, "topology_applications is not set for vm1"),
         ({}, "topology_applications is not set for vm1; expected the list of the applications that stay"),
         ({"topology_applications": "{{ none }}"}, "topology_applications is not set for vm1"),
-        ({"topology_applications": "orders"}, "is 'orders'; expected a mapping."),
+        ({"topology_applications": "orders"}, "is 'orders'; expected a list of mappings."),
         ({"topology_applications": [{**ORDERS, "processes": [{"name": "worker"}]}]}, "script is missing"),
     ],
 )

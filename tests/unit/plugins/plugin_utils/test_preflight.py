@@ -42,7 +42,7 @@ GOOD: dict[str, t.Any] = {
     "web_port": 80,
     "web_source": "release",
     "web_version": "1.30",
-    "web_secure": "yes",
+    "web_secure": True,
     "web_password": "x",
     "web_settings": {"anything": [1]},
     "web_users": [{"name": "a", "password": "b", "shares": [1, "2"]}],
@@ -79,7 +79,30 @@ def test_values_that_fit_are_no_problem() -> None:
             "web_version is 1.3; expected text. YAML reads this as a number and drops zeros at its end: "
             "put it in quotes.",
         ),
-        ({"web_secure": "perhaps"}, "web_secure is 'perhaps'; expected true or false."),
+        *(
+            (
+                {"web_secure": text},
+                f"web_secure is {text!r}; expected true or false. It is a text. With -e, write JSON: "
+                "-e '{\"web_secure\": true}'.",
+            )
+            for text in ("false", "yes", "perhaps")
+        ),
+        ({"web_secure": 1}, "web_secure is 1; expected true or false."),
+        (
+            {"web_settings": "a=b"},
+            "web_settings is 'a=b'; expected a mapping. It is a text. With -e, write JSON: "
+            '-e \'{"web_settings": {"…": "…"}}\'.',
+        ),
+        (
+            {"web_users": "[]"},
+            "web_users is '[]'; expected a list of mappings. It is a text. With -e, write JSON: "
+            '-e \'{"web_users": ["…"]}\'.',
+        ),
+        ({"web_users": 1}, "web_users is 1; expected a list of mappings."),
+        (
+            {"web_users": [{"name": "a", "shares": "1,2"}]},
+            "web_users[0].shares is '1,2'; expected a list of int. It is a text.",
+        ),
         ({"web_settings": [1]}, "web_settings is a list of 1; expected a mapping."),
         ({"web_users": {"name": "a"}}, "web_users is a mapping; expected a list of mappings."),
         ({"web_users": [{}]}, "web_users[0].name is not set; expected text. Set web_users[0].name."),
@@ -96,6 +119,11 @@ def test_values_that_fit_are_no_problem() -> None:
 )
 def test_a_value_that_does_not_fit_is_told_in_a_sentence(changes: dict[str, t.Any], text: str) -> None:
     assert texts(**changes) == [text]
+
+
+def test_what_ansible_converts_may_be_a_text() -> None:
+    values = {**GOOD, "web_secure": "yes", "web_settings": "a=b", "web_users": [{"name": "a", "shares": "1,2"}]}
+    assert check_options(SPEC, values, texts=True) == []
 
 
 def test_all_problems_are_told_at_once() -> None:

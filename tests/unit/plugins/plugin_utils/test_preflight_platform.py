@@ -255,6 +255,44 @@ def test_each_store_has_a_database_and_the_server_is_no_superuser() -> None:
     assert platform.check_databases(["postgres"], same) == []
 
 
+def test_what_is_listed_has_a_name_of_its_own() -> None:
+    rows = [{"name": "a"}, {"name": "b"}]
+    values = dict.fromkeys(platform.LISTS, rows)
+    assert platform.check_names_of_lists(values) == []
+    found = platform.check_names_of_lists({"nginx_sites": [*rows, {"name": "a"}], "postgres_users": None})
+    assert texts(found) == [
+        "nginx_sites[2].name is 'a', as of nginx_sites[0]; expected a name of its own. The file of the first site would be "
+        "that of the second. Change or remove one of them."
+    ]
+
+
+def test_what_systemd_would_not_take_is_told() -> None:
+    variables = {"A": "x\ry", "B": "x\n\ty", "C": 1, "D": "x\x1b[0m"}
+    application = {
+        "name": "a",
+        "runtime": "systemd",
+        "environment": variables,
+        "processes": [{"environment": variables}],
+    }
+    found = platform.check_environments([application])
+    where = "topology_applications[0]"
+    assert [p.about for p in found] == [
+        *(f"{where}.environment.{name}" for name in "AD"),
+        *(f"{where}.processes[0].environment.{name}" for name in "AD"),
+    ]
+    assert found[0].text.startswith(
+        f"{where}.environment.A is a text with a control character; expected text without one."
+    )
+    assert platform.check_environments([{**application, "runtime": "pm2"}]) == []
+
+
+def test_names_of_namespaces_are_judged() -> None:
+    assert platform.check_namespace_names("n", [{"name": "order-processing"}, {"name": "a.b_c"}, "no mapping"]) == []
+    assert platform.check_namespace_names("n", None) == []
+    (problem,) = platform.check_namespace_names("n", [{"name": "Order Processing"}])
+    assert problem.text.startswith("n[0].name is 'Order Processing'; expected the name of a namespace: letters,")
+
+
 def test_a_port_that_docker_holds_for_a_container_that_starts_again_is_ours() -> None:
     held = listener("127.0.0.1", 7233, "docker-proxy")
     ports = platform.ports(ROLES, VALUES)
