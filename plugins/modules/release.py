@@ -342,7 +342,9 @@ def chosen(state: State, name: str, wanted: str) -> str:
     )
     if wanted == "previous":
         if not (previous := state.previous()):
-            raise ReleaseError(f"there is no earlier release of {name} to go back to. Kept: {kept}.")
+            raise ReleaseError(
+                f"there is no earlier release of {name} to go back to. Kept: {kept}. Deploy the artifact of an earlier build."
+            )
         return previous
     # A host that was added later has the same build under another time.
     same = [r.id for r in state.releases if r.id.rpartition("-")[2] == wanted.rpartition("-")[2]]

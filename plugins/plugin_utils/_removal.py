@@ -58,6 +58,7 @@ def outcome(name: str, before: Hosts, after: Hosts, data: bool = False, dry: boo
             done = "would be removed" if dry else "is removed"
             said = done if result["changed"] else "was removed earlier"
             kept = "" if data else ", ".join(result["kept"])
-            stays = f" These stay: {kept}. To remove them: -e remove_data=true -e remove_confirm={name}" if kept else ""
+            options = f"-e remove_application={name} -e remove_data=true -e remove_confirm={name}"
+            stays = f" These stay: {kept}. To remove them: remove.yml {options}" if kept else ""
             lines.append(f"{host}: {name} {said}.{stays}")
     return lines

@@ -224,6 +224,14 @@ def test_applications_lie_below_the_root_and_know_where_temporal_is(platform: Pl
     assert "signatures" in shell
 
 
+def test_the_deployment_says_what_is_live_in_two_lines_for_each_application(platform: Platform) -> None:
+    (said,) = [task.message for task in platform.deployed.tasks if task.name.endswith("how to go back")]
+    lines = said.splitlines()
+    assert [line.partition(":")[0] for line in lines[::2]] == ["acme-billing", "approvals"]
+    assert all("is live; before it none was" in line for line in lines[::2]), lines
+    assert [line.strip() for line in lines[1::2]] == ["There is no earlier release to go back to"] * 2
+
+
 def test_an_order_goes_through_the_edge(platform: Platform) -> None:
     orders = Orders(f"http://127.0.0.1:{API_PORT}")
     eventually("the API answers", orders.healthy, 60)

@@ -119,6 +119,7 @@ def test_a_rejected_release_gives_way_and_is_not_gone_back_to(host: Path) -> Non
     failed = run(host, release="previous")
     assert failed["failed"]
     assert "no earlier release of orders to go back to" in failed["msg"]
+    assert failed["msg"].endswith("Deploy the artifact of an earlier build.")
     assert f"{one} (live)" in failed["msg"]
     assert f"{two} (bad)" in failed["msg"]
     assert run(host, artifact=artifact(host, "two"))["live"] == {"orders": two}

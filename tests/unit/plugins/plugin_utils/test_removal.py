@@ -77,7 +77,8 @@ def test_the_outcome_is_told_for_each_host_that_had_it() -> None:
         "d": host(),
     }
     assert outcome("orders", before, after) == [
-        "a: orders is removed. These stay: /opt/orders/shared. To remove them: -e remove_data=true -e remove_confirm=orders",
+        "a: orders is removed. These stay: /opt/orders/shared. To remove them: remove.yml -e remove_application=orders "
+        "-e remove_data=true -e remove_confirm=orders",
         "b: orders is declared here, and stays.",
         "c: orders was removed earlier.",
     ]
