@@ -22,12 +22,14 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
+from ansible_collections.durable.temporal.plugins.plugin_utils import _tags as tags
 from ansible_collections.durable.temporal.plugins.plugin_utils import _variable_files as files
 from ansible_collections.durable.temporal.plugins.plugin_utils import _verb as verbs
 from ansible_collections.durable.temporal.plugins.plugin_utils._controller import missing_files
 from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS, check_groups
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
 
+PLAYBOOKS = roles_.COLLECTION / "playbooks"
 ROLE = "verb"
 WIRING = "topology"
 DEPLOYS = "app_release"
@@ -76,7 +78,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**result, "changed": False, "failed": True, "msg": platform.refusal(errors)}
         checked = ArgumentSpecValidator(spec).validate(values).validated_parameters
         options = {name.removeprefix(f"{verb}_"): value for name, value in checked.items()}
-        return {**result, "changed": False, "options": options, "cautions": warnings}
+        return {**result, "changed": False, "options": options, "cautions": warnings, "environment": {}}
 
     # What was written on the command line
 
@@ -90,10 +92,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         values, failures = roles_.render(self._templar, [name for name in spec if name in of_playbook])
         known = verbs.Known(self._specs[ROLE], self._known(), self._ignored(variables))
         others = {name: name not in inline for name in extra}
-        set_in = {name: self._place(name) for name in spec if self._in_inventory(name) and name not in extra}
+        once = (*spec, *verbs.FILLED_IN)
+        set_in = {name: self._place(name) for name in once if self._in_inventory(name)}
         problems = [
             *verbs.cut_texts(texts),
             *verbs.check_names(verb, others, known, _read(others, self._hosts.values())),
+            *self._imported(verb, known, set(extra)),
+            *self._tags(verb),
             *options_.check_rendering(failures),
             *verbs.check_values(verb, spec, values),
             *verbs.check_inventory(spec, set_in),
@@ -101,6 +106,33 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for name in (name for name in values if name.endswith("_release")):
             problems += verbs.check_release(name, values[name])
         return values, [("", problem) for problem in problems]
+
+    def _imported(self, verb: str, known: verbs.Known, extra: set[str]) -> list[Problem]:
+        """What is wrong with the variables that a playbook gives to the import of ours."""
+        # What our own playbooks hand on is made of what this task returns.
+        given = [
+            name
+            for name, value in self._task.get_play().vars.items()
+            if name not in extra and "__verb." not in str(value)
+        ]
+        form = "{}, a variable of the playbook that imports this one,"
+        return verbs.check_names(verb, dict.fromkeys(given, False), known, _read(given, self._hosts.values()), form)
+
+    def _tags(self, verb: str) -> list[Problem]:
+        """What is wrong with ``--tags`` and ``--skip-tags``. A playbook that imports ours may give tags to the import."""
+        of_import = {str(tag) for tag in self._task.tags} - {"always"}
+        having = [own | of_import for own in tags.parts(self._plays(PLAYBOOKS / f"{verb}.yml"))]
+        only, skip = (list(context.CLIARGS.get(option) or ()) for option in ("tags", "skip_tags"))
+        problems = tags.check_tags(verb, only, skip, having)
+        for path in (Path(str(playbook)).resolve() for playbook in context.CLIARGS.get("args") or ()):
+            ours = not path.exists() or PLAYBOOKS in path.parents
+            if not ours and not tags.imports_only(path, self._plays(path), PLAYBOOKS.parent):
+                # They may be tags of plays that are not ours.
+                return [Problem(problem.about, problem.text, "warning") for problem in problems]
+        return problems
+
+    def _plays(self, playbook: Path) -> tags.Plays:
+        return list(self._loader.load_from_file(str(playbook)) or ())
 
     def _known(self) -> set[str]:
         """The names of all options of roles, and of what the wiring derives from them."""

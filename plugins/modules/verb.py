@@ -13,8 +13,9 @@ version_added: 0.1.0
 description:
   - Fails, with all problems in one message, when a variable of C(-e) is read by nothing, when an option has a value that
     it cannot take, when an application or a secret is named that is not there, when an application has no artifact, when
-    the groups of the inventory make no platform, when C(--limit) leaves out what is needed, or when a variable of this
-    collection is set in two files of one group.
+    the groups of the inventory make no platform, when C(--limit) leaves out what is needed, when C(--tags) or
+    C(--skip-tags) name what nothing has or leave nothing to do, or when a variable of this collection is set in two files
+    of one group.
   - The options of each playbook are described in the role P(durable.temporal.verb#role). They count only when they are
     given with C(-e), or by a playbook that imports this one; the same names in an inventory are an error, and names
     without their prefix, such as C(application), are the inventory's own.
@@ -51,6 +52,10 @@ options:
   returned: success
   type: dict
   sample: {application: orders, reason: second build, take_over: false}
+environment:
+  description: Empty. The later plays ask for it, so that they end at once where this task was left out.
+  returned: success
+  type: dict
 cautions:
   description: One line for each thing that is worth knowing and stops nothing. Shown as warnings.
   returned: success

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ansible.errors import AnsibleError
 from ansible.parsing.splitter import parse_kv
 from ansible_collections.durable.temporal.plugins.module_utils._release import ID
+from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import (
     Problem,
     Spec,
@@ -33,12 +34,14 @@ class Verb:
     """What a playbook works on.
 
     ``groups`` are those that must have a host left after ``--limit``; with ``whole``, ``--limit`` must leave out none of
-    their hosts. With ``applications`` it works on what ``topology_applications`` declares.
+    their hosts. With ``applications`` it works on what ``topology_applications`` declares. With ``others`` it looks at
+    hosts in none of our groups as well.
     """
 
     groups: tuple[str, ...] = ()
     whole: bool = False
     applications: bool = False
+    others: bool = False
 
 
 # Every playbook that begins with the check, by name. One that is not here has no options.
@@ -48,14 +51,21 @@ VERBS: dict[str, Verb] = {
     "rollback": Verb(groups=("app",), applications=True),
     "rotate": Verb(groups=("postgres", "temporal"), whole=True),
     "status": Verb(),
-    "remove": Verb(),
+    "remove": Verb(others=True),
 }
-# Options of the role app_release that a playbook fills in → the option of the playbook.
+# Options of roles that a playbook fills in → the option of the playbook, empty when it finds them out itself.
 FILLED_IN = {
     "app_release_only": "application",
     "app_release_reason": "reason",
     "app_release_release": "release",
     "app_release_take_over": "take_over",
+    "app_release_one_host": "",
+    "app_release_failures": "",
+    "removal_application": "application",
+    "removal_applications": "",
+    "removal_known_applications": "",
+    "removal_data": "data",
+    "removal_confirm": "confirm",
 }
 # What programs that run Ansible add by themselves.
 _RUNNERS = ("ansible_", "awx_", "tower_")
@@ -109,22 +119,27 @@ class Known:
         return self.verbs.get(verb, {})
 
 
-def check_names(verb: str, given: Mapping[str, bool], known: Known, read: Collection[str]) -> list[Problem]:
-    """Variables given with ``-e`` that the playbook does not know.
+def check_names(
+    verb: str, given: Mapping[str, bool], known: Known, read: Collection[str], form: str = "-e {}"
+) -> list[Problem]:
+    """Variables given with ``-e``, or by a playbook that imports this one, that the playbook does not know.
 
     :param given: name → whether it comes from a file, which may serve other playbooks as well.
     :param read: names that the inventory sets or uses.
+    :param form: how a name is written in messages, with ``{}`` in its place.
     """
     problems = []
     for name, from_file in given.items():
         if name == "_raw_params" or name in known.own(verb) or name.startswith((*_RUNNERS, "__")):
             continue
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in known.ignored):
-            problems += _check_name(verb, name, from_file, known, read)
+            found = _check_name(verb, name, from_file, known, read)
+            problems += [Problem(p.about, form.format(name) + p.text, p.level) for p in found]
     return problems
 
 
 def _check_name(verb: str, name: str, from_file: bool, known: Known, read: Collection[str]) -> list[Problem]:
+    """What is wrong with a name: texts are what follows it."""
     own = known.own(verb)
     options = f"{verb} has {', '.join(own)}" if own else f"{verb} has no options of its own"
     # What was meant: an option without its prefix, that of another playbook, or what a role is given by this one.
@@ -132,11 +147,11 @@ def _check_name(verb: str, name: str, from_file: bool, known: Known, read: Colle
     word = FILLED_IN.get(name) or (name.removeprefix(f"{of_others[name]}_") if name in of_others else name)
     option = f"{verb}_{word}"
     if option in own:
-        return [Problem(name, f"-e {name} is not an option of {verb}; expected {option}. ({options}.)")]
+        return [Problem(name, f" is not an option of {verb}; expected {option}. ({options}.)")]
     if name in of_others:
-        return [Problem(name, f"-e {name} is an option of {of_others[name]}; {options}.")]
+        return [Problem(name, f" is an option of {of_others[name]}; {options}.")]
     if name in FILLED_IN:
-        return [Problem(name, f"-e {name} is filled in by the playbook; {options}.")]
+        return [Problem(name, f" is filled in by the playbook; {options}. Leave it out.")]
     if name in known.roles or name in read:
         return []
     bare = {o.removeprefix(f"{verb}_"): o for o in own}
@@ -145,11 +160,11 @@ def _check_name(verb: str, name: str, from_file: bool, known: Known, read: Colle
         close = close.replace(f"Did you mean {short}?", f"Did you mean {whole}?")
     if close or name.startswith(f"{verb}_") or not from_file:
         text = (
-            f"-e {name} is read by nothing: it is no option of {verb} or of a role, and the inventory does not use it; "
+            f" is read by nothing: it is no option of {verb} or of a role, and the inventory does not use it; "
             f"{options}. {close or 'Correct it, or list it in preflight_ignored_variables when it is your own.'}"
         )
         return [Problem(name, text)]
-    return [Problem(name, f"-e {name} is read by nothing; {options}.", "warning")]
+    return [Problem(name, f" is read by nothing; {options}.", "warning")]
 
 
 def check_values(verb: str, spec: Spec, values: Mapping[str, t.Any]) -> list[Problem]:
@@ -163,24 +178,36 @@ def check_values(verb: str, spec: Spec, values: Mapping[str, t.Any]) -> list[Pro
 
 
 def check_inventory(spec: Spec, places: Mapping[str, str]) -> list[Problem]:
-    """Options of a playbook that the inventory sets: they belong to one run.
+    """Options of a playbook that the inventory sets: they belong to one run. So do those of roles that it fills in.
 
     :param places: variables that the inventory sets → where, or empty.
     """
-    return [
-        Problem(
-            name,
-            f"{name}{f' ({places[name]})' if places[name] else ''} is set in the inventory; expected on the command line "
-            f"only, as it is for one run. Remove it there, and give it with -e {name}=….",
+    problems = []
+    for name in (*spec, *FILLED_IN):
+        if name not in places:
+            continue
+        found = f"{name}{f' ({places[name]})' if places[name] else ''} is set in the inventory; "
+        option = (
+            name if name in spec else next((o for o in spec if FILLED_IN[name] and o.endswith(FILLED_IN[name])), "")
         )
-        for name in spec
-        if name in places
-    ]
+        give = f", and give it with -e {option}=…" if option else ""
+        expected = (
+            "on the command line only, as it is for one run" if name in spec else "nothing: the playbook fills it in"
+        )
+        problems.append(Problem(name, f"{found}expected {expected}. Remove it there{give}."))
+    return problems
 
 
 def check_hosts(verb: str, groups: Mapping[str, Sequence[str]], targeted: Collection[str]) -> list[Problem]:
     """Groups that the playbook needs and that have no host, or none after ``--limit``."""
     problems = []
+    ours = sorted({host for name in OURS for host in groups.get(name) or ()})
+    if ours and not VERBS[verb].groups and not VERBS[verb].others and not set(ours) & set(targeted):
+        text = (
+            f"--limit chooses {', '.join(targeted)}, in none of the groups {', '.join(OURS)}, so that {verb} would do "
+            f"nothing; expected at least one of {', '.join(ours)}. Leave --limit out, or choose one of these."
+        )
+        problems.append(Problem("--limit", text))
     for name in VERBS[verb].groups:
         hosts = list(groups.get(name) or ())
         left = [host for host in hosts if host in targeted]

@@ -45,6 +45,9 @@ WRONG: Sequence[tuple[str, Sequence[str], str]] = (
     ("rotate", ("-e", "rotate_renew=typo"), "rotate_renew is 'typo'; expected all, or names of"),
     ("status", ("-e", "status_reprot=x.json"), "Did you mean status_report?"),
     ("site", ("-e", "application=order-processing"), "site has no options of its own"),
+    ("site", ("--tags", "ngnix"), "Did you mean nginx?"),
+    ("deploy", ("--tags", "ngnix"), "expected none, as deploy has no tags."),
+    ("deploy", ("--skip-tags", "always"), "the check of what is asked for was left out"),
 )  # fmt: skip
 
 

@@ -3219,14 +3219,14 @@ VERBS = [
         (
             "an option of another playbook",
             "_check_name",
-            "f'-e {name} is an option of {of_others[name]}; {options}.'",
+            "f' is an option of {of_others[name]}; {options}.'",
             "''",
             "test_a_name_that_nothing_reads_is_told_with_the_right_one",
         ),
         (
             "an option that the playbook fills in",
             "_check_name",
-            "f'-e {name} is filled in by the playbook; {options}.'",
+            "f' is filled in by the playbook; {options}. Leave it out.'",
             "''",
             "test_a_name_that_nothing_reads_is_told_with_the_right_one",
         ),
@@ -3261,9 +3261,16 @@ VERBS = [
         (
             "an option in the inventory",
             "check_inventory",
-            "name in places",
-            "False",
+            "name not in places",
+            "True",
             "test_options_of_one_run_do_not_belong_into_an_inventory",
+        ),
+        (
+            "a limit to hosts of others",
+            "check_hosts",
+            "ours and (not VERBS[verb].groups) and (not VERBS[verb].others) and (not set(ours) & set(targeted))",
+            "False",
+            "test_hosts_that_are_missing_are_told",
         ),
         ("a group without a host", "check_hosts", "not hosts", "False", "test_hosts_that_are_missing_are_told"),
         (
@@ -3309,6 +3316,32 @@ VERBS = [
             "len({str(value) for value in values.values()}) > 1",
             "False",
             "test_the_number_of_hosts_at_a_time_is_one_that_works",
+        ),
+    ),
+    *_guards(
+        "verbs, tags",
+        "plugin_utils/_tags.py",
+        "plugin_utils/test_tags.py",
+        (
+            "a tag that nothing has",
+            "check_tags",
+            "tag not in known and tag not in _WORDS",
+            "False",
+            "test_tags_that_do_nothing_are_told",
+        ),
+        (
+            "tags that leave nothing to do",
+            "check_tags",
+            "any((_chosen(tags, only, skip) for tags in having))",
+            "True",
+            "test_tags_that_do_nothing_are_told",
+        ),
+        (
+            "plays of somebody else",
+            "imports_only",
+            "not name.startswith('durable.temporal.') and (not below)",
+            "False",
+            "test_plays_of_somebody_else_are_seen",
         ),
     ),
     *_guards(
@@ -3453,6 +3486,20 @@ VERBS = [
             "test_an_artifact_is_looked_for_where_the_user_is",
         ),
         (
+            "variables of an import",
+            "ActionModule._imported",
+            "verbs.check_names(verb, dict.fromkeys(given, False), known, _read(given, self._hosts.values()), form)",
+            "[]",
+            "test_a_playbook_that_imports_one_may_give_its_options",
+        ),
+        (
+            "tags of plays that are not ours",
+            "ActionModule._tags",
+            "not ours and (not tags.imports_only(path, self._plays(path), PLAYBOOKS.parent))",
+            "False",
+            "test_tags_of_an_import_and_of_plays_that_are_not_ours_are_left_alone",
+        ),
+        (
             "secrets to renew",
             "ActionModule._secrets",
             "not host or names.error_messages",
@@ -3513,5 +3560,6 @@ COMPLETE = {
     "plugins/action/preflight.py": ("Problem", "wrong"),
     "plugins/action/preflight_report.py": ("wrong",),
     "plugins/plugin_utils/_verb.py": ("Problem", "wrong"),
+    "plugins/plugin_utils/_tags.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_variable_files.py": ("Problem",),
 }

@@ -15,7 +15,7 @@ from ansible.parsing.splitter import parse_kv
 from ansible_collections.durable.temporal.plugins.modules import starter
 from ansible_collections.durable.temporal.plugins.modules import verb as documented
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_roles import read_specs
-from ansible_collections.durable.temporal.plugins.plugin_utils._verb import VERBS
+from ansible_collections.durable.temporal.plugins.plugin_utils._verb import FILLED_IN, VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = ROOT / "playbooks"
@@ -48,6 +48,24 @@ def test_every_playbook_begins_with_its_check(playbook: str) -> None:
 def test_the_check_runs_with_any_tags_and_without_hosts() -> None:
     play = first("verb")
     assert (play["hosts"], play["tags"]) == ("all:localhost", "always")
+
+
+def later(playbook: str) -> list[dict[str, t.Any]]:
+    plays: list[dict[str, t.Any]] = yaml.safe_load((PLAYBOOKS / f"{playbook}.yml").read_text())
+    return [play for play in plays if "hosts" in play]
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "rotate", "status", "remove"])
+def test_no_play_runs_when_the_check_was_left_out(playbook: str) -> None:
+    assert {play.get("environment") for play in later(playbook)} == {"{{ __verb.environment }}"}
+
+
+def test_the_names_of_what_playbooks_fill_in_are_known() -> None:
+    plays = [play for playbook in VERBS for play in later(playbook)]
+    assert {name for play in plays for name in play.get("vars", {})} | {"app_release_release"} == set(FILLED_IN)
+    (rollback,) = yaml.safe_load((PLAYBOOKS / "rollback.yml").read_text())
+    # A deployment takes the last one from the inventory.
+    assert set(rollback["vars"]) - {"__verb_name", "app_release_replay"} <= set(FILLED_IN)
 
 
 def test_the_options_of_every_playbook_are_specified_and_prefixed() -> None:

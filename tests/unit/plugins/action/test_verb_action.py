@@ -39,10 +39,18 @@ class Place:
         path.write_text(content)
 
     def inventory(
-        self, *hosts: str, groups: t.Sequence[str] = GROUPS, applications: t.Any = None, **variables: t.Any
+        self,
+        *hosts: str,
+        groups: t.Sequence[str] = GROUPS,
+        applications: t.Any = None,
+        others: t.Sequence[str] = (),
+        **variables: t.Any,
     ) -> None:
         members = {host: {} for host in hosts}
-        content = {"hosts": dict.fromkeys(hosts, NOWHERE), "children": {g: {"hosts": members} for g in groups}}
+        content = {
+            "hosts": dict.fromkeys((*hosts, *others), NOWHERE),
+            "children": {g: {"hosts": members} for g in groups},
+        }
         self.write("inventory/hosts.yml", json.dumps({"all": content}))
         everything = {"topology_applications": applications, **variables}
         self.write(
@@ -54,7 +62,7 @@ class Place:
             str(Path(sys.executable).parent / "ansible-playbook"),
             "-i",
             "inventory",
-            f"durable.temporal.{playbook}",
+            playbook if playbook.endswith(".yml") else f"durable.temporal.{playbook}",
         ]
         environment = {
             **os.environ,
@@ -103,6 +111,7 @@ def test_everything_that_is_wrong_is_told_at_once(place: Place) -> None:
         ("rollback", "rollback_application=ordres", "rollback_application is 'ordres'; expected one of orders."),
         ("rotate", "rotate_renew=nosuch", "rotate_renew is 'nosuch'; expected all, or names of"),
         ("status", "report=x.json", "-e report is not an option of status; expected status_report."),
+        ("deploy", "app_release_one_host=true", "-e app_release_one_host is filled in by the playbook"),
     ],
 )  # fmt: skip
 def test_each_playbook_knows_its_options(place: Place, playbook: str, given: str, said: str) -> None:
@@ -116,8 +125,12 @@ def test_names_without_their_prefix_are_the_inventorys_own(place: Place) -> None
     assert status != 0
     assert "UNREACHABLE" in output, output
     assert "nothing was changed" not in output, output
-    place.inventory("vm1", applications=[ORDERS], rollback_release="2026.1")
-    refused(place.run("rollback"), "rollback_release (inventory/group_vars/all/main.yml:1) is set in the inventory")
+    place.inventory("vm1", applications=[ORDERS], rollback_release="2026.1", app_release_only="none")
+    refused(
+        place.run("rollback"),
+        "rollback_release (inventory/group_vars/all/main.yml:2) is set in the inventory",
+        "app_release_only (inventory/group_vars/all/main.yml:1) is set in the inventory; expected nothing",
+    )
 
 
 def test_an_artifact_is_looked_for_where_the_user_is(place: Place) -> None:
@@ -181,15 +194,52 @@ def test_a_variable_in_two_files_of_a_group_is_an_error(place: Place) -> None:
     refused(place.run("site"), said)
 
 
+IMPORT = "- ansible.builtin.import_playbook: durable.temporal.deploy\n"
+OWN_PLAY = "- hosts: localhost\n  gather_facts: false\n  tags: own\n  tasks: []\n"
+
+
 def test_a_playbook_that_imports_one_may_give_its_options(place: Place) -> None:
     place.write(
         "nightly.yml",
-        "- ansible.builtin.import_playbook: durable.temporal.deploy\n  vars: {deploy_application: ordres}\n",
+        f"{IMPORT}  vars: {{deploy_application: ordres, aplication: orders, app_release_release: previous}}\n",
     )
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory", "nightly.yml"]
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(command, cwd=place.directory, env=environment, capture_output=True, text=True, check=False)
-    assert "deploy_application is 'ordres'; expected one of orders." in done.stdout + done.stderr
+    refused(
+        place.run("nightly.yml"),
+        "deploy_application is 'ordres'; expected one of orders.",
+        "aplication, a variable of the playbook that imports this one, is read by nothing",
+        "app_release_release, a variable of the playbook that imports this one, is filled in by the playbook",
+    )
+
+
+@pytest.mark.parametrize("playbook", ["site", "rollback", "remove"])
+def test_a_tag_that_nothing_has_is_refused(place: Place, playbook: str) -> None:
+    removed = ("-e", "remove_application=orders") if playbook == "remove" else ()
+    refused(place.run(playbook, "--tags", "typo", *removed), "--tags is 'typo'; expected")
+
+
+def test_tags_of_an_import_and_of_plays_that_are_not_ours_are_left_alone(place: Place) -> None:
+    place.write("nightly.yml", f"{IMPORT}  tags: nightly\n")
+    refused(place.run("nightly.yml", "--tags", "own"), "--tags is 'own'; expected tags of deploy: nightly.")
+    assert "UNREACHABLE" in place.run("nightly.yml", "--tags", "nightly")[1]
+    place.write("nightly.yml", f"{IMPORT}  tags: nightly\n{OWN_PLAY}")
+    status, output = place.run("nightly.yml", "--tags", "own")
+    assert status == 0, output
+    assert "[WARNING]: --tags is 'own'; expected tags of deploy: nightly." in output
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "status"])
+def test_nothing_runs_when_the_check_is_skipped(place: Place, playbook: str) -> None:
+    status, output = place.run(playbook, "--skip-tags", "always")
+    assert status != 0
+    assert "the check of what is asked for was left out; expected it first." in output
+    assert "UNREACHABLE" not in output, output
+
+
+def test_a_limit_to_hosts_of_others_is_refused(place: Place) -> None:
+    place.inventory("vm1", applications=[ORDERS], others=["bastion"])
+    for playbook in ("site", "status"):
+        refused(place.run(playbook, "--limit", "bastion"), "--limit chooses bastion, in none of the groups", "of vm1.")
+    assert "nothing was changed" not in place.run("status", "--limit", "bastion,vm1")[1]
 
 
 @pytest.mark.parametrize(

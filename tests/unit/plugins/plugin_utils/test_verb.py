@@ -76,6 +76,14 @@ def test_what_is_read_or_somebodys_own_is_left_alone(given: dict[str, t.Any]) ->
     assert texts(names("deploy", *given.pop("given", ()), **given)) == ""
 
 
+def test_the_variables_of_an_import_are_told_as_such() -> None:
+    given = {"application": False, "topology_size": False, "app_release_release": False}
+    found = texts(verbs.check_names("deploy", given, verbs.Known(SPECS["verb"], ROLES), (), "{}, of the import,"))
+    assert "application, of the import, is not an option of deploy; expected deploy_application." in found
+    assert "app_release_release, of the import, is filled in by the playbook; deploy has" in found
+    assert "topology_size" not in found
+
+
 def test_a_file_of_variables_may_be_for_others_too_but_not_for_a_slip() -> None:
     assert "-e company_tag is read by nothing" in texts(names("deploy", files=["company_tag"]), "warning")
     assert "Did you mean deploy_application?" in texts(names("deploy", files=["deploy_aplication"]))
@@ -130,6 +138,22 @@ def test_options_of_one_run_do_not_belong_into_an_inventory() -> None:
     assert verbs.check_inventory(SPECS["verb"]["deploy"], {}) == []
 
 
+@pytest.mark.parametrize(
+    ("verb", "name", "step"),
+    [
+        ("rollback", "app_release_release", "Remove it there, and give it with -e rollback_release=…."),
+        ("deploy", "app_release_only", "Remove it there, and give it with -e deploy_application=…."),
+        ("deploy", "app_release_release", "Remove it there."),
+        ("deploy", "app_release_one_host", "Remove it there."),
+        ("remove", "removal_data", "Remove it there, and give it with -e remove_data=…."),
+        ("site", "removal_applications", "Remove it there."),
+    ],
+)
+def test_what_the_playbook_fills_in_does_not_belong_into_an_inventory(verb: str, name: str, step: str) -> None:
+    found = texts(verbs.check_inventory(SPECS["verb"][verb], {name: ""}))
+    assert found == f"{name} is set in the inventory; expected nothing: the playbook fills it in. {step}"
+
+
 GROUPS = {"all": ["db1", "t1", "a1", "a2"], "postgres": ["db1"], "temporal": ["t1"], "app": ["a1", "a2"]}
 
 
@@ -144,6 +168,10 @@ GROUPS = {"all": ["db1", "t1", "a1", "a2"], "postgres": ["db1"], "temporal": ["t
         ("deploy", GROUPS, ["a2"], ""),
         ("rotate", GROUPS, ["db1", "t1"], ""),
         ("status", GROUPS, ["a2"], ""),
+        ("status", GROUPS, ["bastion", "a2"], ""),
+        ("site", GROUPS, ["bastion"], "--limit chooses bastion, in none of the groups postgres, temporal,"),
+        ("status", GROUPS, ["bastion"], "expected at least one of a1, a2, db1, t1."),
+        ("remove", GROUPS, ["bastion"], ""),
     ],
 )
 def test_hosts_that_are_missing_are_told(
