@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.durable.temporal.plugins.plugin_utils._removal import check, outcome
+from ansible_collections.durable.temporal.plugins.plugin_utils._removal import check, outcome, silent
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -27,6 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "found": {"type": "str", "required": True},
                 "removed": {"type": "str", "default": ""},
                 "declared": {"type": "list", "elements": "str", "default": []},
+                "hosts": {"type": "list", "elements": "str", "default": []},
                 "data": {"type": "bool", "default": False},
                 "confirm": {"type": "str", "default": ""},
             }
@@ -45,7 +46,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for line in lines:
                 Display().display(line)
             return {**result, "changed": False, "outcome": lines}
-        problems = check(given["name"], before, given["declared"], given["data"], given["confirm"])
+        asked = {host: variables["hostvars"][host].get(given["found"]) or {} for host in hosts}
+        problems = silent(given["name"], asked, given["hosts"])
+        for problem in (one for one in problems if one.level == "warning"):
+            Display().warning(problem.text)
+        problems = [one for one in problems if one.level == "error"]
+        # What those that could not be asked would say may change the rest.
+        problems = problems or check(given["name"], before, given["declared"], given["data"], given["confirm"])
         if problems:
             message = "\n".join(problem.text for problem in problems)
             return {**result, "changed": False, "failed": True, "msg": f"{message} Nothing was changed."}

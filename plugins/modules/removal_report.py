@@ -11,8 +11,8 @@ module: removal_report
 short_description: Say why an application is not removed, or what became of it
 version_added: 0.1.0
 description:
-  - Before the removal, it fails when no host has the application, when it is declared on every host that has it, and when
-    data are to go and nobody has said so twice. The message lists the applications that are known.
+  - Before the removal, it fails when a host could not be asked, when no host has the application, when it is declared on
+    every host that has it, and when data are to go and nobody has said so twice. The message lists the applications that are known.
   - Afterwards, with O(removed), it shows a sentence for each host.
   - Runs on the controller; use it with C(run_once).
 author:
@@ -34,6 +34,11 @@ options:
     default: ""
   declared:
     description: Names of the applications that are declared anywhere.
+    type: list
+    elements: str
+    default: []
+  hosts:
+    description: Hosts that must have answered. Of others that could not be reached it warns.
     type: list
     elements: str
     default: []

@@ -43,6 +43,31 @@ def check(name: str, hosts: Hosts, declared: t.Collection[str], data: bool = Fal
     return []
 
 
+def silent(name: str, hosts: Hosts, ours: t.Collection[str]) -> list[Problem]:
+    """Hosts that could not be asked for the application: errors, but of hosts of others that are out of reach.
+
+    :param ours: hosts that may well have it, as they are in our groups.
+    """
+    problems = []
+    for host, result in hosts.items():
+        if "state" in result:
+            continue
+        unreachable = bool(result.get("unreachable"))
+        found = f"{host} {'is out of reach' if unreachable else 'could not be asked'} ({_reason(result)})"
+        if unreachable and host not in ours:
+            text = f"{found}, is in none of our groups, and is left out. What it may have of {name} stays."
+            problems.append(Problem(host, text, "warning"))
+        else:
+            step = f"Make sure that it answers and this user may become root there, or leave it out: --limit 'all:!{host}'."
+            problems.append(Problem(host, f"{found}; expected an answer, as it may have {name}. {step}"))
+    return problems
+
+
+def _reason(result: t.Mapping[str, t.Any]) -> str:
+    lines = str(result.get("module_stderr") or result.get("msg") or "no answer").strip().splitlines()
+    return lines[-1].rstrip(".")
+
+
 def outcome(name: str, before: Hosts, after: Hosts, data: bool = False, dry: bool = False) -> list[str]:
     """A sentence for each host that has, or had, the application.
 

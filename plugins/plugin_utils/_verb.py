@@ -64,6 +64,7 @@ FILLED_IN = {
     "removal_application": "application",
     "removal_applications": "",
     "removal_known_applications": "",
+    "removal_hosts": "",
     "removal_data": "data",
     "removal_confirm": "confirm",
 }

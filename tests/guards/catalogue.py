@@ -1420,6 +1420,20 @@ REMOVAL_REPORT = _guards(
     ("one that is declared", "check", "set(having.values()) == {'declared'}", "False", "test_what_must_not_go_is_told"),
     ("data, asked for once", "check", "data and confirm != name", "False", "test_what_must_not_go_is_told"),
     ("confirmed, and no data", "check", "confirm and (not data)", "False", "test_what_must_not_go_is_told"),
+    (
+        "a host of ours that does not answer",
+        "silent",
+        "unreachable and host not in ours",
+        "True",
+        "test_a_host_that_could_not_be_asked_is_told",
+    ),
+    (
+        "a host of others that does not answer",
+        "silent",
+        "unreachable and host not in ours",
+        "False",
+        "test_a_host_that_could_not_be_asked_is_told",
+    ),
 )
 
 REPORT = _guards(

@@ -18,12 +18,12 @@ def host(state: str, changed: bool = False) -> Json:
     return {"state": state, "applications": ["orders"], "kept": [], "changed": changed}
 
 
-def run(hosts: dict[str, Json], **arguments: t.Any) -> Json:
+def run(by_host: dict[str, Json], **arguments: t.Any) -> Json:
     loader = DataLoader()
     given = {"name": "orders", "found": "__found", **arguments}
     task = mock.MagicMock(args=given, async_val=0, check_mode=False)
     made = removal_report.ActionModule(task, mock.MagicMock(), mock.MagicMock(), loader, Templar(loader), None)
-    result: Json = made.run(task_vars={"ansible_play_hosts_all": list(hosts), "hostvars": hosts})
+    result: Json = made.run(task_vars={"ansible_play_hosts_all": list(by_host), "hostvars": by_host})
     return result
 
 
@@ -47,8 +47,13 @@ def test_what_must_not_go_fails(state: str, more: Json, said: str) -> None:
     assert told["msg"].endswith("Nothing was changed.")
 
 
-def test_a_host_that_did_not_answer_has_nothing_to_say() -> None:
-    assert run({"a": {"__found": {"unreachable": True}}}, declared=["orders"])["failed"]
+def test_a_host_of_ours_that_did_not_answer_stops_it() -> None:
+    hosts = {"a": {"__found": host("present")}, "b": {"__found": {"unreachable": True}}}
+    told = run(hosts, hosts=["a", "b"])
+    assert told["failed"]
+    assert told["msg"].startswith("b is out of reach (no answer); expected an answer")
+    assert told["msg"].endswith("Nothing was changed.")
+    assert not run(hosts, hosts=["a"]).get("failed")
 
 
 def test_afterwards_it_tells_what_became_of_it() -> None:

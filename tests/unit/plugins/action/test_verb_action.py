@@ -235,6 +235,15 @@ def test_nothing_runs_when_the_check_is_skipped(place: Place, playbook: str) -> 
     assert "UNREACHABLE" not in output, output
 
 
+def test_a_removal_names_the_hosts_that_do_not_answer(place: Place) -> None:
+    place.inventory("vm1", applications=[], others=["bastion"])
+    status, output = place.run("remove", "-e", "remove_application=orders")
+    assert status != 0
+    assert "or leave it out: --limit 'all:!vm1'. Nothing was changed." in output
+    assert "is in none of our groups, and is left out. What it may have of orders stays." in output
+    assert "'all:!bastion'" not in output
+
+
 def test_a_limit_to_hosts_of_others_is_refused(place: Place) -> None:
     place.inventory("vm1", applications=[ORDERS], others=["bastion"])
     for playbook in ("site", "status"):

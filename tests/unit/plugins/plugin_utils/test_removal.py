@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.durable.temporal.plugins.plugin_utils._removal import check, outcome
+from ansible_collections.durable.temporal.plugins.plugin_utils._removal import check, outcome, silent
 
 Json = dict[str, t.Any]
 
@@ -66,6 +66,34 @@ def test_without_any_application_there_is_nothing_to_choose_from() -> None:
 def test_what_may_go_is_no_problem(state: str) -> None:
     assert check("orders", {"vm": host(state), "other": host("declared")}, ["orders"]) == []
     assert check("orders", {"vm": host(state)}, [], data=True, confirm="orders") == []
+
+
+@pytest.mark.parametrize(
+    ("result", "ours", "level", "said"),
+    [
+        (
+            {"unreachable": True, "msg": "Connection refused"},
+            ["vm"],
+            "error",
+            "vm is out of reach (Connection refused); expected an answer, as it may have orders. Make sure that it answers "
+            "and this user may become root there, or leave it out: --limit 'all:!vm'.",
+        ),
+        (
+            {"unreachable": True, "msg": "Connection refused"},
+            [],
+            "warning",
+            "vm is out of reach (Connection refused), is in none of our groups, and is left out. What it may have of orders "
+            "stays.",
+        ),
+        # A deployment that is at work there, say.
+        ({"msg": "orders: a deployment holds its lock."}, [], "error", "vm could not be asked (orders: a deployment holds"),
+        ({}, ["vm"], "error", "vm could not be asked (no answer); expected an answer"),
+    ],
+)  # fmt: skip
+def test_a_host_that_could_not_be_asked_is_told(result: Json, ours: list[str], level: str, said: str) -> None:
+    (problem,) = silent("orders", {"vm": result, "other": host()}, ours)
+    assert problem.level == level
+    assert problem.text.startswith(said)
 
 
 def test_the_outcome_is_told_for_each_host_that_had_it() -> None:
