@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ansible import context
@@ -35,8 +34,6 @@ WIRING = "topology"
 DEPLOYS = "app_release"
 APPLICATIONS = "topology_applications"
 SERIAL = "app_release_serial"
-# What Ansible itself puts beside the variables of a host, and what is large.
-_MAGIC = ("hostvars", "groups", "vars", "environment")
 
 Found = list[tuple[str, Problem]]
 
@@ -68,6 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems += self._applications(verb, values.get(f"{verb}_application") or "", variables)
         if verb == "remove":
             problems += self._stays(variables)
+        problems += self._names(verb, variables)
         if renew := values.get("rotate_renew"):
             problems += self._secrets(renew, variables)
 
@@ -90,13 +88,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         # A playbook that imports one of ours may give options as variables of the import.
         of_playbook = {name: variables[name] for name in spec if name in variables and not self._in_inventory(name)}
         values, failures = roles_.render(self._templar, [name for name in spec if name in of_playbook])
-        known = verbs.Known(self._specs[ROLE], self._known(), self._ignored(variables))
+        known = verbs.Known(self._specs[ROLE], self._known(), self._ignored(next(iter(self._hosts), ""), variables))
         others = {name: name not in inline for name in extra}
         once = (*spec, *verbs.FILLED_IN)
         set_in = {name: self._place(name) for name in once if self._in_inventory(name)}
         problems = [
             *verbs.cut_texts(texts),
-            *verbs.check_names(verb, others, known, _read(others, self._hosts.values())),
+            *verbs.check_names(verb, others, known, roles_.read(others, self._hosts.values())),
             *self._imported(verb, known, set(extra)),
             *self._tags(verb),
             *options_.check_rendering(failures),
@@ -116,7 +114,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if name not in extra and "__verb." not in str(value)
         ]
         form = "{}, a variable of the playbook that imports this one,"
-        return verbs.check_names(verb, dict.fromkeys(given, False), known, _read(given, self._hosts.values()), form)
+        return verbs.check_names(
+            verb, dict.fromkeys(given, False), known, roles_.read(given, self._hosts.values()), form
+        )
 
     def _tags(self, verb: str) -> list[Problem]:
         """What is wrong with ``--tags`` and ``--skip-tags``. A playbook that imports ours may give tags to the import."""
@@ -140,13 +140,28 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = {name for role in roles for entry in self._specs[role].values() for name in entry}
         return options | set(self._defaults) | set(secrets.SPEC)
 
-    def _ignored(self, variables: Mapping[str, t.Any]) -> list[str]:
-        host = next(iter(self._hosts), "")
+    def _ignored(self, host: str, variables: Mapping[str, t.Any]) -> list[str]:
         values, _failures = self._render(host, ["preflight_ignored_variables"], variables) if host else ({}, {})
         found = values.get("preflight_ignored_variables")
         return [str(pattern) for pattern in found] if isinstance(found, list) else []
 
     # The inventory
+
+    def _names(self, verb: str, variables: dict[str, t.Any]) -> Found:
+        """Variables of the inventory that were meant for us, and that nothing reads."""
+        own, extra = set(self._defaults), load_extra_vars(self._loader)
+        problems: Found = []
+        for host, everything in self._hosts.items():
+            of_host = {name: value for name, value in everything.items() if name not in extra}
+            ignored = self._ignored(host, variables)
+            found = options_.check_bare(of_host, ignored)
+            # Preflight tells of the others, together with all that is wrong with options.
+            if verb != "site":
+                found += roles_.check_names(self._specs, own, of_host, ignored)
+            where = roles_.places(of_host, Path(os.getcwd()))
+            read = roles_.read([problem.about for problem in found], [of_host])
+            problems += [(host, options_.locate(problem, where)) for problem in found if problem.about not in read]
+        return problems
 
     def _in_inventory(self, name: str) -> bool:
         """Whether a variable is set for a host, by the inventory or with ``-e``; not by a play or a default."""
@@ -170,7 +185,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             told = {problem.about for problem in problems}
             hosts = verbs.check_hosts(verb, groups, variables["ansible_play_hosts_all"])
             problems += [problem for problem in hosts if problem.about not in told]
-        return problems + files.check_files(self._loader, places, set(groups), self._known())
+        known = {"group_vars": set(groups), "host_vars": set(self._hosts)}
+        sources = variables.get("ansible_inventory_sources")
+        return problems + files.check_files(self._loader, places, known, self._known(), sources)
 
     def _wiring(self, variables: dict[str, t.Any]) -> Found:
         """Options of the wiring that are set to what cannot be. What follows from them is not told again."""
@@ -252,15 +269,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         said: dict[str, bool] = {}
         problems: Found = []
         app = list(variables["groups"].get("app") or ())
-        own, ignored = set(self._defaults), self._ignored(variables)
         for host, of_host in self._hosts.items():
             values, failures = self._render(host, [APPLICATIONS] if APPLICATIONS in of_host else [], variables)
             said[host] = bool(failures) or values.get(APPLICATIONS) is not None
-            found = roles_.check_names(self._specs, own, of_host, ignored)
-            if host in app:
-                found += self._declarations(host, variables)[0]
-            elif failures:
-                found += options_.check_rendering(failures)
+            found = self._declarations(host, variables)[0] if host in app else options_.check_rendering(failures)
             problems += [(host, problem) for problem in found]
         return problems + [("", problem) for problem in verbs.check_stays(said, app)]
 
@@ -281,24 +293,3 @@ def _names(loader: t.Any, text: str) -> list[str]:
     except AnsibleError:
         return []
     return [str(name) for name in found] if isinstance(found, dict) else []
-
-
-def _read(names: Iterable[str], hosts: Iterable[Mapping[str, t.Any]]) -> set[str]:
-    """Those of the names that a variable of a host reads."""
-    wanted = {name: re.compile(rf"\b{re.escape(name)}\b") for name in names if name.isidentifier()}
-    if not wanted:
-        return set()
-    texts = {text for host in hosts for text in _templates({k: v for k, v in host.items() if k not in _MAGIC})}
-    return {name for name, pattern in wanted.items() if any(pattern.search(text) for text in texts)}
-
-
-def _templates(value: t.Any) -> Iterator[str]:
-    if isinstance(value, str):
-        if "{{" in value or "{%" in value:
-            yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _templates(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _templates(inner)

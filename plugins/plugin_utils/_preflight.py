@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 import re
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,10 @@ Spec = Mapping[str, Mapping[str, t.Any]]
 # slip of the pen.
 COMMON_PREFIXES = ("host_", "docker_", "nginx_", "status_")
 CLOSE = 0.8
+# Words that nobody else's variables begin with when a letter of them is another.
+OWN_WORDS = ("postgres", "temporal", "topology")
+# What people call these without their prefix, when they are lists of mappings with a name.
+BARE = {"applications": "topology_applications", "namespaces": "topology_namespaces"}
 
 _TYPES = {
     "bool": "true or false",
@@ -321,6 +326,69 @@ def check_names(
             )
         )
     return problems
+
+
+def check_slips(
+    defined: t.Iterable[str], known: t.Collection[str], prefixes: Sequence[str], ignored: Sequence[str] = ()
+) -> list[Problem]:
+    """Variables that do not start like options of ours, and are one slip of the pen away from one. For the parameters see
+    :func:`check_names`.
+    """
+    problems = []
+    for name in sorted(set(defined) - set(known)):
+        if name.startswith((*prefixes, "ansible_", "_")) or any(fnmatch.fnmatchcase(name, one) for one in ignored):
+            continue
+        if option := _slip_of(name, known):
+            problems.append(_unread(name, option))
+    return problems
+
+
+def check_bare(variables: Mapping[str, t.Any], ignored: Sequence[str] = ()) -> list[Problem]:
+    """Declarations without their prefix, where there is none with it."""
+    return [
+        _unread(name, option)
+        for name, option in BARE.items()
+        if option not in variables
+        and isinstance(found := variables.get(name), list)
+        and found
+        and all(isinstance(one, Mapping) and "name" in one for one in found)
+        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in ignored)
+    ]
+
+
+def _unread(name: str, option: str) -> Problem:
+    step = "Rename it, or list it in preflight_ignored_variables when it is your own."
+    return Problem(name, f"{name} is read by nothing; expected a known name. Did you mean {option}? {step}")
+
+
+def _slip_of(name: str, known: t.Collection[str]) -> str:
+    """The option that was meant, or nothing."""
+    known = sorted(known, key=lambda option: (not option.startswith("topology_"), option))
+    if near := next((option for option in known if _one_slip(name, option)), ""):
+        return near
+    first, _underscore, rest = name.partition("_")
+    for word in OWN_WORDS:
+        if rest and _one_slip(first, word):
+            right = f"{word}_{rest}"
+            close = difflib.get_close_matches(right, known, n=1, cutoff=CLOSE)
+            return next((option for option in known if option.endswith(f"_{right}")), close[0] if close else "")
+    return ""
+
+
+def _one_slip(name: str, option: str) -> bool:
+    """Whether one letter is too many, missing or another, or two have changed places."""
+    if abs(len(name) - len(option)) > 1 or name == option:
+        return False
+    start = _common(name, option)
+    name, option = name[start:], option[start:]
+    end = _common(name[::-1], option[::-1])
+    name, option = name[: len(name) - end], option[: len(option) - end]
+    return max(len(name), len(option)) <= 1 or (len(name) == 2 and name == option[::-1])
+
+
+def _common(one: str, other: str) -> int:
+    """How many letters are the same at the start."""
+    return sum(1 for _pair in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def check_rendering(failures: Mapping[str, str]) -> list[Problem]:

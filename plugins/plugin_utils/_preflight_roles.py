@@ -31,6 +31,8 @@ except ImportError:
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
+# What Ansible itself puts beside the variables of a host, and what is large.
+MAGIC = ("hostvars", "groups", "vars", "environment")
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 
 # role → entry point → option → specification
@@ -99,15 +101,40 @@ def dependents(variables: Mapping[str, t.Any], names: Iterable[str]) -> set[str]
     return found
 
 
-def check_names(specs: Specs, own: set[str], variables: Iterable[str], ignored: Sequence[str]) -> list[Problem]:
-    """Variables of a host that look like options of ours and are none.
+def check_names(specs: Specs, own: set[str], variables: Mapping[str, t.Any], ignored: Sequence[str]) -> list[Problem]:
+    """Variables of a host that look like options of ours and are none, or that nothing reads and are nearly one.
 
     :param own: names of defaults and vars of roles.
     :param ignored: names or patterns that are somebody's own.
     """
     known = {name for entries in specs.values() for spec in entries.values() for name in spec}
+    known |= own | set(secrets.SPEC)
     prefixes = sorted((f"{role}_" for role in (*specs, *secrets.PREFIXES)), key=len, reverse=True)
-    return options_.check_names(variables, known | own | set(secrets.SPEC), prefixes, ignored)
+    slips = options_.check_slips(variables, known, prefixes, ignored)
+    used = read([problem.about for problem in slips], [variables])
+    found = options_.check_names(variables, known, prefixes, ignored)
+    return found + [problem for problem in slips if problem.about not in used]
+
+
+def read(names: Iterable[str], hosts: Iterable[Mapping[str, t.Any]]) -> set[str]:
+    """Those of the names that a variable of a host reads."""
+    wanted = {name: re.compile(rf"\b{re.escape(name)}\b") for name in names if name.isidentifier()}
+    if not wanted:
+        return set()
+    texts = {text for host in hosts for text in _templates({k: v for k, v in host.items() if k not in MAGIC})}
+    return {name for name, pattern in wanted.items() if any(pattern.search(text) for text in texts)}
+
+
+def _templates(value: t.Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if "{{" in value or "{%" in value:
+            yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _templates(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _templates(inner)
 
 
 def cause(error: BaseException) -> str:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import typing as t
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS, meant_group
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
+from ansible_collections.durable.temporal.plugins.plugin_utils._groups import meant_group
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, meant
 
 
 def directories(sources: t.Any, playbook: str = "") -> list[Path]:
@@ -35,24 +36,32 @@ def directories(sources: t.Any, playbook: str = "") -> list[Path]:
 
 
 def check_files(
-    loader: DataLoader, places: Iterable[Path], groups: Collection[str], ours: Collection[str]
+    loader: DataLoader,
+    places: Iterable[Path],
+    names: Mapping[str, Collection[str]],
+    ours: Collection[str],
+    sources: t.Any = (),
 ) -> list[Problem]:
     """Variables of ours that are set twice in the files of one group or host, or in a file that is not read.
 
     :param places: from :func:`directories`.
-    :param groups: names of the groups of the inventory.
+    :param names: ``group_vars`` and ``host_vars`` → names of the groups or hosts of the inventory.
     :param ours: names of our variables.
+    :param sources: the inventory as for :func:`directories`.
     """
     problems: list[Problem] = []
+    misnamed: dict[str, Problem] = {}
     for place in places:
-        for kind in ("group_vars", "host_vars"):
+        for kind, known in names.items():
             for name in _names(place / kind):
                 read = [Path(file) for file in loader.find_vars_files(str(place / kind), name)]
                 problems += _twice(loader, place, read, ours)
                 problems += _unread(loader, place, place / kind / name, read, ours)
-                if kind == "group_vars" and name not in groups:
-                    problems += _misnamed(loader, place, name, read, ours)
-    return problems
+                if name not in known and (found := _misnamed(loader, place, kind, name, read, ours, known)):
+                    misnamed[name] = found
+    # Files of variables may be shared with other inventories, which have these groups and hosts.
+    elsewhere = list(_others(sources)) if misnamed else []
+    return problems + [problem for name, problem in misnamed.items() if not _mentioned(name, elsewhere)]
 
 
 def _names(directory: Path) -> list[str]:
@@ -115,14 +124,46 @@ def _unread(
         yield Problem(str(names[0]), text)
 
 
+def _is_meant(file: Path) -> bool:
+    """Whether Ansible would read it if its name was right; a copy, such as ``all.yml.bak``, is meant for nobody."""
+    return file.suffix in constants.YAML_FILENAME_EXTENSIONS or "." not in file.name
+
+
 def _misnamed(
-    loader: DataLoader, base: Path, name: str, files: Iterable[Path], ours: Collection[str]
-) -> Iterator[Problem]:
-    meant, _misspelt = meant_group(name)
-    names = [variable for file in files for variable in _variables(loader, file, ours)]
-    if meant and name not in OURS and names:
-        text = (
-            f"{', '.join(names)} in {Path('group_vars') / name} is not read: no group has that name. "
-            f"Did you mean {meant}?"
-        )
-        yield Problem(str(names[0]), text)
+    loader: DataLoader,
+    base: Path,
+    kind: str,
+    name: str,
+    read: Iterable[Path],
+    ours: Collection[str],
+    known: Collection[str],
+) -> Problem | None:
+    """What a file sets for a group or host that is not there."""
+    found = [(str(v), file) for file in read if _is_meant(file) for v in _variables(loader, file, ours)]
+    if not found:
+        return None
+    what, step = ("group", meant_group(name)[0]) if kind == "group_vars" else ("host", "")
+    step = f"Did you mean {step}?" if step in known else meant(name.lower(), known)
+    variable, file = found[0]
+    text = (
+        f"{', '.join(v for v, _file in found)} in {_place(base, file, '')} is read by nothing: no {what} is called {name}; "
+        f"expected one of {', '.join(sorted(known))}. {step or f'Rename the file, or name a {what} so.'}"
+    )
+    return Problem(variable, text)
+
+
+def _others(sources: t.Any) -> Iterator[Path]:
+    """Files near the inventory that may be other inventories."""
+    for place in (Path(str(s)).resolve() for s in (sources if isinstance(sources, list | tuple) else [sources]) if s):
+        if place.exists():
+            base = place.parent if place.is_dir() else place.parent.parent
+            for file in (one for pattern in ("*", "*/*", "*/*/*") for one in base.glob(pattern)):
+                own = place in (file, *file.parents) or {"group_vars", "host_vars"} & set(file.parts)
+                if not own and file.suffix in ("", ".ini", *constants.YAML_FILENAME_EXTENSIONS) and file.is_file():
+                    yield file
+
+
+def _mentioned(name: str, inventories: Iterable[Path]) -> bool:
+    """Whether another inventory has a line that begins with this name."""
+    pattern = re.compile(rf"^[\s\['\"]*{re.escape(name)}\b".encode(), re.MULTILINE)
+    return any(pattern.search(file.read_bytes()) for file in inventories if os.access(file, os.R_OK))

@@ -188,6 +188,19 @@ def test_groups_under_another_name_and_hosts_left_out_are_told(place: Place) -> 
     refused(place.run("deploy"), "app_release_serial is 2 on vm1, 1 on vm2; expected the same")
 
 
+def test_variables_that_nothing_reads_are_told_with_what_was_meant(place: Place) -> None:
+    place.inventory("vm1", topolgy_size="large", postgre_port=1, postgres_port="{{ postgre_port }}")
+    place.write("inventory/group_vars/all/bare.yml", "applications: [{name: orders}]\n")
+    place.write("inventory/group_vars/prod.yml", "topology_size: large\n")
+    refused(
+        place.run("status"),
+        "3 problems",
+        "vm1: topolgy_size (inventory/group_vars/all/main.yml:3) is read by nothing",
+        "vm1: applications (inventory/group_vars/all/bare.yml:1) is read by nothing; expected a known name.",
+        "topology_size in group_vars/prod.yml is read by nothing: no group is called prod;",
+    )
+
+
 def test_a_variable_in_two_files_of_a_group_is_an_error(place: Place) -> None:
     place.write("inventory/group_vars/all/application.yml", "---\ntopology_applications: []\n")
     said = "topology_applications is set in group_vars/all/application.yml:2 and in group_vars/all/main.yml:1"
@@ -259,7 +272,10 @@ def test_a_limit_to_hosts_of_others_is_refused(place: Place) -> None:
             {"topology_applications": [{**ORDERS, "root": "{{ nonesuch }}"}]},
             "cannot be rendered; expected a value. 'nonesuch' is undefined.",
         ),
-        ({"topology_aplications": []}, "topology_aplications is not an option of any role"),
+        (
+            {"topology_aplications": []},
+            "topology_aplications (inventory/group_vars/all/main.yml:1) is not an option of any",
+        ),
         ({"topology_aplications": []}, "topology_applications is not set for vm1"),
         ({}, "topology_applications is not set for vm1; expected the list of the applications that stay"),
         ({"topology_applications": "{{ none }}"}, "topology_applications is not set for vm1"),

@@ -10,10 +10,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import (
     Problem,
     check_as_the_role_will,
+    check_bare,
     check_names,
     check_options,
     check_passwords,
     check_rendering,
+    check_slips,
     describe,
     locate,
     secrets_in,
@@ -246,3 +248,53 @@ def test_the_place_of_a_variable_is_told_where_it_is_known() -> None:
     problem = Problem("web_users[0].name", "web_users[0].name is not set; …")
     assert locate(problem, where).text == "web_users[0].name (hosts.yml:3) is not set; …"
     assert locate(Problem("the clock", "the clock is 90 seconds behind; …"), where).text.startswith("the clock is")
+
+
+OPTIONS = {*KNOWN, "topology_size", "topology_temporal_address", "status_temporal_address", "topology_applications"}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("postgress_port", "postgres_port"),
+        ("postgre_port", "postgres_port"),
+        ("topolgy_size", "topology_size"),
+        ("toplogy_size", "topology_size"),
+        ("topoolgy_size", "topology_size"),
+        ("temporl_version", "temporal_version"),
+        ("temporl_address", "topology_temporal_address"),
+        ("topolgy_aplications", "topology_applications"),
+        ("hsot_packages", "host_packages"),
+    ],
+)
+def test_a_slip_before_the_first_underscore_is_told(name: str, meant: str) -> None:
+    (problem,) = check_slips([name, "own"], OPTIONS, [*PREFIXES, "topology_"])
+    assert problem.text.startswith(f"{name} is read by nothing; expected a known name. Did you mean {meant}?")
+    assert check_slips([name], OPTIONS, PREFIXES, ["*_*"]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("postgresql_port", "postgresql_version", "pg_port", "postgres", "temporary_version", "topology", "port"),
+        *("nginx_vhosts", "docker_users", "temporal_verison", "ansible_host", "company_version", "topologies_size"),
+    ],
+)
+def test_names_of_others_are_no_slips(name: str) -> None:
+    assert check_slips([name], OPTIONS, [*PREFIXES, "topology_"]) == []
+
+
+def test_declarations_without_their_prefix_are_told_where_there_is_none_with_it() -> None:
+    orders = [{"name": "orders"}]
+    (problem,) = check_bare({"applications": orders})
+    assert "applications is read by nothing; expected a known name. Did you mean topology_applications?" in problem.text
+    assert [p.about for p in check_bare({"namespaces": orders, "topology_applications": []})] == ["namespaces"]
+    for own in (
+        {"applications": "orders"},
+        {"applications": []},
+        {"applications": ["a"]},
+        {"applications": [{"id": 1}]},
+    ):
+        assert check_bare(own) == []
+    assert check_bare({"applications": orders, "topology_applications": []}) == []
+    assert check_bare({"applications": orders}, ["applic*"]) == []

@@ -12,12 +12,15 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._variable_files i
 OURS = {"topology_applications", "topology_size", "temporal_version"}
 
 
+NAMES = {"group_vars": {"all", "ungrouped", "app"}, "host_vars": {"vm1"}}
+
+
 def told(place: Path, **files: str) -> list[str]:
     for name, content in files.items():
         file = place / name.replace("__", "/").replace("_yml", ".yml")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    return [p.text for p in check_files(DataLoader(), directories([str(place)]), {"all", "ungrouped", "app"}, OURS)]
+    return [p.text for p in check_files(DataLoader(), directories([str(place)]), NAMES, OURS, [str(place)])]
 
 
 def test_a_variable_in_two_files_of_a_group_is_told_with_both_places(tmp_path: Path) -> None:
@@ -54,11 +57,36 @@ def test_a_file_beside_a_directory_of_its_name_is_not_read(tmp_path: Path) -> No
     assert told(tmp_path, group_vars__all_yml="own: 1\n") == []
 
 
-def test_the_file_of_a_group_that_nobody_has_is_told(tmp_path: Path) -> None:
-    (text,) = told(
-        tmp_path, group_vars__apps_yml="topology_size: large\n", group_vars__production_yml="topology_size: small\n"
-    )
-    assert "group_vars/apps is not read: no group has that name. Did you mean app?" in text
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("group_vars__apps_yml", "topology_size in group_vars/apps.yml is read by nothing: no group is called apps;"),
+        ("group_vars__apps_yml", "expected one of all, app, ungrouped. Did you mean app?"),
+        ("group_vars__All_yml", "Did you mean all?"),
+        ("group_vars__prod__main_yml", "topology_size in group_vars/prod/main.yml is read by nothing: no group is called prod;"),
+        ("group_vars__prod_yml", "Rename the file, or name a group so."),
+        ("group_vars__prod", "topology_size in group_vars/prod is read by nothing"),
+        ("host_vars__vm2_yml", "host_vars/vm2.yml is read by nothing: no host is called vm2; expected one of vm1."),
+        ("host_vars__vm2.example.com_yml", "no host is called vm2.example.com"),
+    ],
+)  # fmt: skip
+def test_the_file_of_a_group_or_host_that_is_not_there_is_told(tmp_path: Path, file: str, said: str) -> None:
+    (text,) = told(tmp_path / "inventory", **{file: "topology_size: large\n"})
+    assert said in text
+
+
+def test_files_that_are_somebodys_own_are_left_alone(tmp_path: Path) -> None:
+    copies = {"group_vars__all_yml.bak": "topology_size: large\n", "group_vars__README.md": "topology_size: large\n"}
+    assert told(tmp_path / "inventory", group_vars__prod_yml="own: 1\n", **copies) == []
+
+
+@pytest.mark.parametrize("other", ["staging.ini", "staging/hosts.yml", "inventories/staging/hosts"])
+def test_files_may_be_shared_with_other_inventories(tmp_path: Path, other: str) -> None:
+    files = {"group_vars__staging_yml": "topology_size: large\n", "host_vars__vm2_yml": "topology_size: large\n"}
+    assert len(told(tmp_path / "inventory", **files)) == 2
+    (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / other).write_text("[staging]\nvm2 ansible_host=192.0.2.1\n")
+    assert told(tmp_path / "inventory") == []
 
 
 def test_places_are_those_of_the_inventory_and_the_playbook(tmp_path: Path) -> None:
