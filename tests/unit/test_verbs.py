@@ -57,7 +57,7 @@ def later(playbook: str) -> list[dict[str, t.Any]]:
 
 @pytest.mark.parametrize("playbook", ["deploy", "rotate", "status", "remove"])
 def test_no_play_runs_when_the_check_was_left_out(playbook: str) -> None:
-    assert {play.get("environment") for play in later(playbook)} == {"{{ __verb.environment }}"}
+    assert {play.get("environment") for play in later(playbook)} == {"{{ __topology_checked }}"}
 
 
 def test_the_names_of_what_playbooks_fill_in_are_known() -> None:
