@@ -440,12 +440,12 @@ def act(step: Step, target: str, by: str, reason: str, kinds: t.Mapping[str, Dep
         store.append(action="delete", release=gone, **note)
 
 
-def check_needs(wanted: dict[str, t.Any], step: Step) -> None:
-    """:raises ReleaseError: what is needed to install is missing on the host."""
+def owner(wanted: dict[str, t.Any]) -> Account:
+    """:raises ReleaseError: the user of the application is missing on the host."""
     if not wanted["user"]:
         raise ReleaseError(f"application {wanted['name']} has no user; name the user that owns its releases.")
     try:
-        step.store.prepare(Account.find(wanted["user"], wanted["group"] or ""))
+        return Account.find(wanted["user"], wanted["group"] or "")
     except KeyError as error:
         raise ReleaseError(f"{error.args[0]}. Run site.yml first; it makes the users of the applications.") from None
 
@@ -522,6 +522,8 @@ class Work:
             # The lock that this run has, or that an interrupted one has left, says where it was going.
             holder = Store(wanted["root"]).lock(self.run).read()
             step = look(wanted, self.state, mark, now, holder.target if holder else "")
+            if step.missing or step.install is not None:
+                owner(wanted)
             self.steps.append(replace(step, predicted=self.module.check_mode))
             if lock and wanted["release"]:
                 lock.aim(self.steps[-1].release)
@@ -530,7 +532,7 @@ class Work:
         self._on(step.wanted)
         if step.changed:
             if step.install is not None:
-                check_needs(step.wanted, step)
+                step.store.prepare(owner(step.wanted))
             act(step, self.state, self.run.by, self.reason, self.kinds)
             step.after = step.store.read()
         step.done = True

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.durable.temporal.plugins.module_utils._secrets import register
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault import AzureKeyVault
@@ -67,7 +68,8 @@ class Renewable(t.Protocol):
 
 @dataclass
 class Generated:
-    """Files on the controller, one a secret. A file that does not exist is written once, with a random value.
+    """Files on the controller, one a secret. A file that does not exist is written once, with a random value; unless
+    ``write`` is false, as in check mode: then a value is made up for the one who asks, and nothing is changed.
 
     The directory is 0700, each file 0600. A value is complete when its name appears (written elsewhere, then linked),
     and of several processes that create the same one at once the first wins and all read its value.
@@ -79,6 +81,7 @@ class Generated:
     directory: Path
     length: int = DEFAULT_LENGTH
     create: bool = True
+    write: bool = True
     name: str = "generated"
 
     def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
@@ -86,8 +89,7 @@ class Generated:
         for reference in references:
             value = self._read(reference.name)
             if value is None and self.create:
-                self._write(reference.name)
-                value = self._read(reference.name)
+                value = self._new(reference.name)
             if value is not None:
                 found[reference] = value
         return found
@@ -123,7 +125,7 @@ class Generated:
     def _read(self, name: str) -> str | None:
         path = self.directory / name
         try:
-            if path.stat().st_mode & 0o077:
+            if self.write and path.stat().st_mode & 0o077:
                 path.chmod(0o600)
             value = path.read_text(encoding="utf-8").removesuffix("\n")
         except FileNotFoundError:
@@ -139,14 +141,17 @@ class Generated:
             )
         return value
 
-    def _write(self, name: str) -> None:
+    def _new(self, name: str) -> str | None:
         with self._writing(name):
+            if not self.write:
+                return password(self.length)
             self._directory()
             with self._made() as temporary:
                 try:
                     (self.directory / name).hardlink_to(temporary)
                 except FileExistsError:
                     pass  # Another fork was first: its value counts.
+        return self._read(name)
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
@@ -247,7 +252,8 @@ def _generated(options: Options) -> Provider:
             "secrets_directory is not set and there is no inventory directory to put the secrets beside. "
             "Set secrets_directory to a directory on the controller."
         )
-    return Generated(Path(options.directory).expanduser(), options.length, options.create)
+    dry = bool(context.CLIARGS.get("check"))
+    return Generated(Path(options.directory).expanduser(), options.length, options.create, write=not dry)
 
 
 def _azure_keyvault(options: Options) -> Provider:

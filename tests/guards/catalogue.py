@@ -1791,6 +1791,13 @@ DEPLOYING = [
         "modules/test_release.py",
         ("a disk that is full", "main", "OSError", "()", "test_a_full_disk_is_told_and_leaves_no_lock"),
         (
+            "a user that is not there, before anything is done",
+            "Work._look",
+            "step.missing or step.install is not None",
+            "False",
+            "test_a_user_that_is_missing_is_named",
+        ),
+        (
             "the digest is compared",
             "look",
             "check_digest(wanted['artifact'], digest, wanted['sha256'] or '')",
@@ -2376,9 +2383,23 @@ SECRETS = _guards(
     (
         "files are 0600",
         "Generated._read",
-        "path.stat().st_mode & 0o077",
-        "0",
+        "self.write and path.stat().st_mode & 0o077",
+        "False",
         "test_a_value_written_by_hand_counts_and_is_tightened",
+    ),
+    (
+        "check mode stores nothing",
+        "Generated._new",
+        "not self.write",
+        "False",
+        "test_without_writing_a_value_is_made_up_and_nothing_is_changed",
+    ),
+    (
+        "check mode changes no file",
+        "Generated._read",
+        "self.write and path.stat().st_mode & 0o077",
+        "path.stat().st_mode & 0o077",
+        "test_without_writing_a_value_is_made_up_and_nothing_is_changed",
     ),
     ("an empty file", "Generated._read", "not value", "False", "test_an_empty_file_is_no_secret"),
     (

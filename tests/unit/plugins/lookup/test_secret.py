@@ -192,3 +192,18 @@ def test_a_provider_that_cannot_be_asked_is_told_of_once() -> None:
     )
     assert len(found) == 1
     assert "keyvault_vault is not set" in found[0]
+
+
+def test_check_mode_stores_nothing(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("vm1 ansible_connection=local\n")
+    text = "{{ lookup('durable.temporal.secret', 'a') | length == 32 }}"
+    task = {"ansible.builtin.assert": {"that": "made"}, "vars": {"made": text}}
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "vm1", "gather_facts": False, "tasks": [task]}]))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts", "play.yml"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
+    for more, there in ((["--check"], False), ([], True)):
+        done = subprocess.run(
+            [*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / ".secrets").exists() == there

@@ -189,10 +189,12 @@ def test_what_cannot_be_done_is_explained(host: Path, application: Json, says: s
     assert says in result["msg"]
 
 
-def test_a_user_that_is_missing_is_named(host: Path) -> None:
-    result = run(host, artifact=artifact(host, "one"), user="nobody-of-this-name")
+@pytest.mark.parametrize("check", [False, True])
+def test_a_user_that_is_missing_is_named(host: Path, check: bool) -> None:
+    result = run(host, check=check, artifact=artifact(host, "one"), user="nobody-of-this-name")
     assert "nobody-of-this-name" in result["msg"]
     assert "Run site.yml first" in result["msg"]
+    assert not (host / "app" / "releases").exists()
 
 
 def test_another_digest_than_promised_is_refused(host: Path) -> None:

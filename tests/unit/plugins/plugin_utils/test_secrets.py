@@ -103,6 +103,15 @@ def test_without_create_nothing_is_made_up(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_without_writing_a_value_is_made_up_and_nothing_is_changed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("by hand\n")
+    (tmp_path / "a").chmod(0o644)
+    found = Generated(tmp_path, write=False).get([A, B])
+    assert (found[A], len(found[B])) == ("by hand", 32)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "link" / "loop")
     with pytest.raises(SecretError, match=r"The file .*/link/a of the secret a cannot be read"):
