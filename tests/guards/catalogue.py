@@ -199,8 +199,8 @@ OPTIONS = _guards(
     ),
     (
         "a declaration without its prefix",
-        "check_bare",
-        "_unread(name, option)",
+        "_unread",
+        "",
         "None",
         "test_declarations_without_their_prefix_are_told_where_there_is_none_with_it",
     ),
@@ -3544,7 +3544,7 @@ VERBS = [
         (
             "variables of an import",
             "ActionModule._imported",
-            "verbs.check_names(verb, dict.fromkeys(given, False), known, _read(given, self._hosts.values()), form)",
+            "verbs.check_names(verb, dict.fromkeys(given, False), known, roles_.read(given, self._hosts.values()), form)",
             "[]",
             "test_a_playbook_that_imports_one_may_give_its_options",
         ),
