@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from collections.abc import Iterable, Mapping
 from pathlib import Path

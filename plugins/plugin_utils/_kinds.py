@@ -270,7 +270,7 @@ _OPTIONS: dict[Kind, str] = {
         topology_temporal_connection.tls_key_data topology_temporal_connection.api_key
         nginx_sites.tls.certificate_content nginx_sites.tls.key_content app_release_serial
         app_release_only app_release_release app_release_failures preflight_roles preflight_ignored_variables
-        removal_application removal_confirm removal_known_applications status_namespaces
+        removal_application removal_confirm removal_hosts removal_known_applications status_namespaces
         deploy_application deploy_reason rollback_application rollback_release rollback_reason rotate_renew
         status_report remove_application remove_confirm""",
 }
