@@ -46,6 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "ignored_variables": {"type": "list", "elements": "str", "default": []},
             }
         )
+        secrets.look_only()
         variables: dict[str, t.Any] = task_vars or {}
         specs = roles_.read_specs()
         problems = [

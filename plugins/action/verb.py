@@ -51,6 +51,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _validation, given = self.validate_argument_spec(
             argument_spec={"name": {"type": "str", "choices": list(verbs.VERBS), "required": True}}
         )
+        secrets.look_only()
         verb = given["name"]
         variables: dict[str, t.Any] = task_vars or {}
         self._specs = roles_.read_specs()

@@ -48,6 +48,21 @@ DEFAULT_LENGTH = 32
 SHORTEST_LENGTH = 16
 
 
+_looking = False
+
+
+def look_only() -> None:
+    """What this process makes up from now on is not kept. A task that judges and changes nothing calls it: each task is a
+    process of its own."""
+    global _looking  # noqa: PLW0603
+    _looking = True
+
+
+def looks_only() -> bool:
+    """Whether nothing may be written: the task only looks, or ``--check`` was given."""
+    return _looking or bool(context.CLIARGS.get("check"))
+
+
 @t.runtime_checkable
 class Renewable(t.Protocol):
     """What a provider has besides, when it can make a new value in place of one that is in use.
@@ -252,8 +267,7 @@ def _generated(options: Options) -> Provider:
             "secrets_directory is not set and there is no inventory directory to put the secrets beside. "
             "Set secrets_directory to a directory on the controller."
         )
-    dry = bool(context.CLIARGS.get("check"))
-    return Generated(Path(options.directory).expanduser(), options.length, options.create, write=not dry)
+    return Generated(Path(options.directory).expanduser(), options.length, options.create, write=not looks_only())
 
 
 def _azure_keyvault(options: Options) -> Provider:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from play import play
+from test_bad_days import eventually
 
 PORT = 3999
 NAME = "echo.example"
@@ -38,11 +39,22 @@ def edge(inventory: Path, outputs: dict[str, str], on_vm: Callable[..., str]) ->
         site = play("site", inventory, *ONLY_NGINX, extra=more)
         assert site.rc == 0, site.failure
         place = urlsplit(outputs["api_url"])
-        yield str(place.hostname), int(place.port or 80)
+        found = str(place.hostname), int(place.port or 80)
+        # Workers of nginx that end answer as before for a moment.
+        eventually("the edge knows the site", lambda: status(found) == 200, 30)
+        yield found
     finally:
         on_vm("systemctl stop echo-upstream")
         back = play("site", inventory, *ONLY_NGINX)
     assert back.rc == 0, back.failure
+
+
+def status(edge: tuple[str, int]) -> int:
+    connection = http.client.HTTPConnection(*edge, timeout=10)
+    connection.request("GET", "/", headers={"Host": NAME})
+    answer = connection.getresponse().status
+    connection.close()
+    return answer
 
 
 def seen(edge: tuple[str, int], **headers: str) -> dict[str, str]:

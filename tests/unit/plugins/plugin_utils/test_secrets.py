@@ -69,6 +69,13 @@ def test_a_generated_secret_is_stable_and_only_its_owner_reads_it(tmp_path: Path
     assert (directory / ".gitignore").read_text() == "*\n"
 
 
+def test_a_task_that_only_looks_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_secrets, "_looking", True)
+    directory = tmp_path / "secrets"
+    assert len(provider(["generated"], Options(str(directory))).get([A])[A]) == 32
+    assert not directory.exists()
+
+
 def _make(directory: Path) -> str:
     return Generated(directory).get([A])[A]
 
