@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kinds of values: what a host name, an account or a path of nginx may look like, and which options are of which kind.
 
-Private to this collection. Pure. A specification knows texts and numbers only; a text of another kind is found out by the
+Private to this collection. A specification knows texts and numbers only; a text of another kind is found out by the
 program that reads it, late and in its own words, or ends in a file of configuration as more than a value.
 """
 
@@ -16,6 +16,9 @@ import typing as t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from ansible_collections.durable.temporal.plugins.module_utils._environment import text_of
+from ansible_collections.durable.temporal.plugins.plugin_utils._written import written_after
 
 
 @dataclass(frozen=True)
@@ -344,11 +347,16 @@ def is_variable(name: t.Any) -> bool:
     return isinstance(name, str) and ENVIRONMENT_NAME.fits(name)
 
 
-def misfit_of_variable(value: t.Any, lines: bool = True) -> tuple[str, str, str] | None:
+def misfit_of_variable(name: str, value: t.Any, lines: bool = True) -> tuple[str, str, str] | None:
     """What is wrong with the value of a variable: found, expected, step. The value itself is not among them.
+
+    YAML makes numbers and truths of ``0640``, ``22:00``, ``1.10`` and ``NO``, which arrive as something else.
 
     :param lines: whether it may have several lines.
     """
+    if isinstance(value, bool | int | float) and (written_after(name) or text_of(value)) != text_of(value):
+        found = "a truth" if isinstance(value, bool) else "a number"
+        return f"{found} that YAML reads otherwise than it is written", "text", "Put it in quotes."
     if isinstance(value, datetime.date):
         return "a date", "text", "Put it in quotes."
     if isinstance(value, Mapping):

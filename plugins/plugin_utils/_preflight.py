@@ -180,7 +180,7 @@ def _check_environment(label: str, variables: Mapping[t.Any, t.Any]) -> list[Pro
             step = "A secret is a value: write NAME: '@keyvault/Secret'." if "@" in str(name) else "Rename it."
             text = f"{label} has the variable {name!r}; expected {kinds.ENVIRONMENT_NAME.expected}. {step}"
             problems.append(Problem(label, text))
-        elif sentence := kinds.misfit_of_variable(value, lines=label not in kinds.ONE_LINE):
+        elif sentence := kinds.misfit_of_variable(name, value, lines=label not in kinds.ONE_LINE):
             problems.append(wrong(f"{label}.{name}", *sentence))
     return problems
 

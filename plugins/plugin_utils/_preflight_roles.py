@@ -8,7 +8,6 @@ Private to this collection; the part of preflight that needs Ansible's own loade
 
 from __future__ import annotations
 
-import importlib
 import re
 import typing as t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import refers, texts
+from ansible_collections.durable.temporal.plugins.plugin_utils._written import place_of
 
 try:  # about ten times as fast
     from yaml import CSafeLoader as SafeLoader
@@ -149,20 +149,14 @@ def places(variables: Mapping[str, t.Any], base: Path, within: bool = False) -> 
 
     :param within: instead, of each text that looks like a reference to a secret, at any depth.
     """
-    try:
-        # No public interface says where a value was written. Without this one, messages are just shorter.
-        origin = importlib.import_module("ansible._internal._datatag._tags").Origin
-    except (ImportError, AttributeError):
-        return {}
     found = {}
     for name, value in _references(variables) if within else variables.items():
-        tag = origin.get_tag(value)
-        if tag is not None and tag.path:
-            path = Path(tag.path)
+        if place := place_of(value):
+            path = Path(place.path)
             if path.resolve().is_relative_to(COLLECTION / "roles"):
                 continue
             shown = path.relative_to(base) if path.is_relative_to(base) else path
-            found[name] = f"{shown}:{tag.line_num}" if tag.line_num else str(shown)
+            found[name] = f"{shown}:{place.line}" if place.line else str(shown)
     return found
 
 

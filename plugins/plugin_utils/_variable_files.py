@@ -9,7 +9,6 @@ wins; of ``all.yml`` beside a directory ``all`` nothing is read.
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import typing as t
@@ -21,6 +20,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.durable.temporal.plugins.plugin_utils._groups import meant_group
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, meant
+from ansible_collections.durable.temporal.plugins.plugin_utils._written import place_of
 
 
 def directories(sources: t.Any, playbook: str = "") -> list[Path]:
@@ -89,12 +89,8 @@ def _variables(loader: DataLoader, file: Path, ours: Collection[str]) -> Iterato
 def _place(base: Path, file: Path, name: str) -> str:
     """``group_vars/all/main.yml:3``, below the directory of the inventory."""
     shown = str(file.relative_to(base)) if file.is_relative_to(base) else str(file)
-    try:
-        # No public interface says where something was written. Without this one, messages are just shorter.
-        tag = importlib.import_module("ansible._internal._datatag._tags").Origin.get_tag(name)
-    except (ImportError, AttributeError):
-        return shown
-    return f"{shown}:{tag.line_num}" if tag is not None and tag.line_num else shown
+    place = place_of(name)
+    return f"{shown}:{place.line}" if place and place.line else shown
 
 
 def _twice(loader: DataLoader, base: Path, files: Iterable[Path], ours: Collection[str]) -> Iterator[Problem]:

@@ -294,7 +294,7 @@ KINDS = [
         (
             "the value of a variable",
             "_check_environment",
-            "kinds.misfit_of_variable(value, lines=label not in kinds.ONE_LINE)",
+            "kinds.misfit_of_variable(name, value, lines=label not in kinds.ONE_LINE)",
             "None",
             "test_what_does_not_fit_is_told",
         ),
@@ -304,6 +304,18 @@ KINDS = [
             "label not in kinds.ONE_LINE",
             "True",
             "test_a_file_of_lines_holds_lines",
+        ),
+    ),
+    *_guards(
+        "preflight, kinds, as written",
+        "plugin_utils/_kinds.py",
+        "plugin_utils/test_written.py",
+        (
+            "what YAML reads otherwise",
+            "misfit_of_variable",
+            "isinstance(value, bool | int | float) and (written_after(name) or text_of(value)) != text_of(value)",
+            "False",
+            "test_what_would_arrive_as_something_else_is_told",
         ),
     ),
     *_guards(
