@@ -62,6 +62,10 @@ systemd:
   description: Whether systemd runs the host.
   returned: always
   type: bool
+ipv6:
+  description: Whether the kernel has IPv6.
+  returned: always
+  type: bool
 privileged:
   description: Whether the owners of all sockets could be seen.
   returned: always
@@ -235,6 +239,7 @@ def main() -> None:
         architecture=platform.machine(),
         python=platform.python_version(),
         systemd=os.path.isdir("/run/systemd/system"),
+        ipv6=os.path.exists("/proc/net/if_inet6"),
         privileged=os.geteuid() == 0,
         memory_mb=_probe.parse_memory_mb(_probe.read("/proc/meminfo")),
         cpus=len(os.sched_getaffinity(0)),

@@ -222,12 +222,12 @@ _OPTIONS: dict[Kind, str] = {
     BIND: """
         topology_bind_address topology_application_bind_address docker_bind_address postgres_bind_address
         temporal_bind_address temporal_ui_bind_address app_release_bind_address systemd_worker_bind_address""",
-    NETWORKS: "nginx_sites.allow nginx_ui_allow",
+    NETWORKS: "nginx_sites.allow nginx_ui_allow nginx_trusted_proxies",
     SERVER_NAME: "nginx_sites.server_name applications.server_name",
     URL: "applications.health_url? docker_vendor_repository",
     ORIGIN: "topology_temporal_ui_origins temporal_ui_cors_origins",
     URL_PATH: "nginx_sites.health_path",
-    NGINX_SIZE: "nginx_sites.client_max_body_size nginx_client_max_body_size",
+    NGINX_SIZE: "nginx_sites.client_max_body_size nginx_client_max_body_size nginx_header_size",
     SITE: "nginx_sites.name",
     DOCKER_SIZE: "docker_log_max_size",
     PM2_SIZE: "applications.processes.max_memory_restart?",
@@ -249,7 +249,7 @@ _OPTIONS: dict[Kind, str] = {
     PACKAGE: "host_packages host_extra_packages",
     PATH: """
         topology_root postgres_directory postgres_data_directory postgres_ca_cert? temporal_directory
-        temporal_ui_directory host_directories applications.root nginx_sites.tls.certificate nginx_sites.tls.key""",
+        temporal_ui_directory host_directories applications.root nginx_acme_webroot? nginx_sites.tls.certificate nginx_sites.tls.key""",
     NAMESPACE: "temporal_client_namespace temporal_ui_default_namespace applications.namespace?",
     LINE: """
         applications.task_queues applications.source? applications.processes.script topology_secret_names app_release_reason? status_services status_paths

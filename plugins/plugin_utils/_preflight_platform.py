@@ -542,6 +542,13 @@ def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list
     return [Problem("docker_source", reason)] if reason else []
 
 
+def check_ipv6(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """A kernel without IPv6, on which nginx cannot open its sockets."""
+    if "nginx" not in roles or not values.get("nginx_ipv6") or probe.get("ipv6", True):
+        return []
+    return [wrong("nginx_ipv6", "true, and the kernel has no IPv6", "false", "Set nginx_ipv6: false.")]
+
+
 def check_temporal_command(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """Somebody else's command where ours is called. It is not replaced."""
     command, variable = probe.get("temporal_command"), "temporal_client_command"

@@ -26,6 +26,7 @@ class Echo(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
+        self.send_header("set-cookie", "a=" + "x" * int(self.headers.get("x-cookie-bytes", "1")))
         self.end_headers()
         self.wfile.write(body)
 

@@ -21,6 +21,7 @@ PORT = 3999
 NAME = "echo.example"
 UPSTREAM = Path(__file__).with_name("echo_upstream.py")
 # The last role of the site; what comes before it is as it was.
+WEBROOT = "/var/lib/acme-of-the-test"
 ONLY_NGINX = ("--start-at-task", "durable.temporal.nginx : Install nginx")
 SITE = {"name": "echo", "kind": "app", "server_name": NAME, "upstream_servers": [f"127.0.0.1:{PORT}"]}
 
@@ -104,6 +105,59 @@ def test_a_websocket_reaches_the_application(edge: tuple[str, int]) -> None:
             masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(word))
             connection.sendall(bytes([0x81, 0x80 | len(word)]) + mask + masked)
             assert answer.read(2 + len(word)) == bytes([0x81, len(word)]) + word
+
+
+@pytest.mark.parametrize(
+    "large", [{"Cookie": "a=" + "x" * 15_000}, {"X-Cookie-Bytes": "15000"}], ids=["asked", "answered"]
+)
+def test_large_cookies_pass(edge: tuple[str, int], large: dict[str, str]) -> None:
+    told = seen(edge, **large)
+    assert told.get("cookie", "a=") == large.get("Cookie", "a=")
+
+
+def test_ipv6_is_answered_as_well(edge: tuple[str, int], on_vm: Callable[..., str]) -> None:
+    ask = (
+        "import http.client as h; c = h.HTTPConnection('::1', 80); "
+        f"c.request('GET', '/', headers={{'Host': '{NAME}'}}); print(c.getresponse().read().decode())"
+    )
+    assert json.loads(on_vm(f'python3 -c "{ask}"'))["x-real-ip"] == "::1"
+
+
+@pytest.fixture(scope="module")
+def behind(edge: tuple[str, int], inventory: Path, on_vm: Callable[..., str]) -> tuple[str, int]:
+    """The same edge, which takes this machine for a proxy in front of it, and a client of ACME beside it."""
+    on_vm(f"mkdir -p {WEBROOT}/.well-known/acme-challenge && echo answer >{WEBROOT}/.well-known/acme-challenge/token")
+    proxy = seen(edge)["x-real-ip"]
+    more = {
+        "nginx_sites": "{{ topology_nginx_sites + [" + json.dumps(SITE) + "] }}",
+        "nginx_trusted_proxies": [f"{proxy}/32"],
+        "nginx_acme_webroot": WEBROOT,
+    }
+    site = play("site", inventory, *ONLY_NGINX, extra=more)
+    assert site.rc == 0, site.failure
+    eventually(
+        "the edge trusts", lambda: seen(edge, **{"X-Forwarded-Proto": "https"})["x-forwarded-proto"] == "https", 30
+    )
+    return edge
+
+
+def test_a_trusted_proxy_says_who_asked(behind: tuple[str, int]) -> None:
+    said = {"X-Forwarded-For": "198.51.100.9, 203.0.113.7", "X-Forwarded-Proto": "https"}
+    told = seen(behind, **said)
+    assert told["x-real-ip"] == "203.0.113.7", (
+        "the last one that is no proxy; what a client says of itself comes before"
+    )
+    assert told["x-forwarded-for"].startswith("198.51.100.9, 203.0.113.7, ")
+    assert told["x-forwarded-proto"] == "https"
+    assert seen(behind)["x-forwarded-proto"] == "http"
+    assert seen(behind, **{"X-Forwarded-Proto": "gopher"})["x-forwarded-proto"] == "http"
+
+
+def test_the_authority_finds_the_answer(behind: tuple[str, int]) -> None:
+    connection = http.client.HTTPConnection(*behind, timeout=10)
+    connection.request("GET", "/.well-known/acme-challenge/token", headers={"Host": NAME})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"answer\n")
 
 
 def test_the_other_sites_still_answer(edge: tuple[str, int]) -> None:

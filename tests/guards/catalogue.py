@@ -739,6 +739,13 @@ PLATFORM = _guards(
         "test_an_engine_that_will_not_do_is_found",
     ),
     (
+        "a kernel without IPv6",
+        "check_ipv6",
+        "'nginx' not in roles or not values.get('nginx_ipv6') or probe.get('ipv6', True)",
+        "True",
+        "test_a_kernel_without_ipv6_is_found",
+    ),
+    (
         "somebody else's command temporal",
         "check_temporal_command",
         "'temporal_client' not in roles or not command or (not values.get(variable))",

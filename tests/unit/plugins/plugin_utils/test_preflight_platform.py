@@ -472,6 +472,22 @@ def test_a_node_that_hides_the_wanted_one_is_found(source: str, links: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("roles", "wanted", "there", "found"),
+    [
+        (["nginx"], True, False, 1),
+        (["nginx"], False, False, 0),
+        (["nginx"], True, True, 0),
+        (["temporal"], True, False, 0),
+    ],
+)
+def test_a_kernel_without_ipv6_is_found(roles: list[str], wanted: bool, there: bool, found: int) -> None:
+    problems = platform.check_ipv6(roles, {"nginx_ipv6": wanted}, {"ipv6": there})
+    assert [p.text for p in problems] == [
+        "nginx_ipv6 is true, and the kernel has no IPv6; expected false. Set nginx_ipv6: false."
+    ] * found
+
+
+@pytest.mark.parametrize(
     ("roles", "source", "engine", "found"),
     [
         (["docker"], "none", {"version": "20.10.24", "package": "docker.io"}, 1),
