@@ -523,10 +523,19 @@ class Work:
             holder = Store(wanted["root"]).lock(self.run).read()
             step = look(wanted, self.state, mark, now, holder.target if holder else "")
             if step.missing or step.install is not None:
-                owner(wanted)
+                self._find_owner(wanted)
             self.steps.append(replace(step, predicted=self.module.check_mode))
             if lock and wanted["release"]:
                 lock.aim(self.steps[-1].release)
+
+    def _find_owner(self, wanted: dict[str, t.Any]) -> None:
+        try:
+            owner(wanted)
+        except ReleaseError as error:
+            if not self.module.check_mode:
+                raise
+            # A site.yml before this one has made no user either.
+            self.module.warn(f"{wanted['name']}: {error} Without --check, this is an error.")
 
     def _act(self, step: Step) -> None:
         self._on(step.wanted)
