@@ -8,6 +8,7 @@ Private to this collection. Pure: plain data in, problems out.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import
 # Words of Ansible that stand for tags.
 _WORDS = ("all", "always", "never", "tagged", "untagged")
 # What Molecule adds to every run.
-_OF_RUNNERS = ("notest", "molecule-notest")
+_OF_RUNNERS = re.compile(r"notest|molecule-.*")
 Plays = Sequence[Mapping[str, t.Any]]
 
 
@@ -49,7 +50,7 @@ def check_tags(verb: str, only: Sequence[str], skip: Sequence[str], having: Sequ
     expected = f"tags of {verb}: {', '.join(known)}" if known else f"none, as {verb} has no tags"
     instead = "" if known else f"Leave it out; choose hosts with --limit, and what {verb} does with its options."
     for option, asked in (("--tags", only), ("--skip-tags", skip)):
-        if unknown := [tag for tag in asked if tag not in (*known, *_WORDS, *_OF_RUNNERS)]:
+        if unknown := [tag for tag in asked if tag not in (*known, *_WORDS) and not _OF_RUNNERS.fullmatch(tag)]:
             step = meant(unknown[0], known, 0.6) or instead
             return [wrong(option, ", ".join(map(repr, unknown)), expected, step)]
     if any(_chosen(tags, only, skip) for tags in having):

@@ -120,7 +120,14 @@ def test_ipv6_is_answered_as_well(edge: tuple[str, int], on_vm: Callable[..., st
         "import http.client as h; c = h.HTTPConnection('::1', 80); "
         f"c.request('GET', '/', headers={{'Host': '{NAME}'}}); print(c.getresponse().read().decode())"
     )
-    assert json.loads(on_vm(f'python3 -c "{ask}"'))["x-real-ip"] == "::1"
+    # Test hosts have it, and no address of it.
+    switch = "/proc/sys/net/ipv6/conf/lo/disable_ipv6"
+    before = on_vm(f"cat {switch}").strip()
+    on_vm(f"echo 0 >{switch}")
+    try:
+        assert json.loads(on_vm(f'python3 -c "{ask}"'))["x-real-ip"] == "::1"
+    finally:
+        on_vm(f"echo {before} >{switch}")
 
 
 @pytest.fixture(scope="module")

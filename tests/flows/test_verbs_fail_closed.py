@@ -47,7 +47,7 @@ WRONG: Sequence[tuple[str, Sequence[str], str]] = (
     ("site", ("-e", "application=order-processing"), "site has no options of its own"),
     ("site", ("--tags", "ngnix"), "Did you mean nginx?"),
     ("deploy", ("--tags", "ngnix"), "expected none, as deploy has no tags."),
-    ("deploy", ("--skip-tags", "always"), "the check of what is asked for was left out"),
+    ("rotate", ("--skip-tags", "always"), "the check of what is asked for was left out"),
 )  # fmt: skip
 
 

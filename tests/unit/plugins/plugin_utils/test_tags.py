@@ -42,7 +42,7 @@ def test_the_tags_of_a_playbook_are_those_of_its_plays_and_tasks() -> None:
         (["tagged"], [], SITE, ""),
         (["nginx", "host"], [], SITE, ""),
         (["all"], ["nginx"], SITE, ""),
-        (["all"], ["molecule-notest", "notest"], SITE, ""),
+        (["all"], ["molecule-notest", "notest", "molecule-idempotence-notest"], SITE, ""),
         (["all"], ["molecule-notest", "notest"], DEPLOY, ""),
         (["platform"], [], [{"platform"}], ""),
     ],
