@@ -239,8 +239,8 @@ FLOW_GUARDS: list[FlowGuard] = [
             (
                 "test_a_client_cannot_pass_for_another_one",
                 "the scheme is the one that nginx sees",
-                "proxy_set_header X-Forwarded-Proto $scheme;",
-                "",
+                "else '$scheme'",
+                "else '$http_x_forwarded_proto'",
             ),
             (
                 "test_a_client_cannot_pass_for_another_one",
@@ -265,6 +265,39 @@ FLOW_GUARDS: list[FlowGuard] = [
                 "each site has an upstream of its own name",
                 "{% set id = site.name | regex_replace('[^A-Za-z0-9_]', '_') %}",
                 "{% set id = 'site' %}",
+            ),
+        )
+    ),
+    *(
+        FlowGuard("test_edge.py", test, name, (Edit(f"roles/nginx/templates/{file}", find, instead),), repair=())
+        for test, name, file, find, instead in (
+            (
+                "test_large_cookies_pass",
+                "room for the headers of an answer",
+                "nginx.conf.j2",
+                "    proxy_buffer_size {{ nginx_header_size }};",
+                "",
+            ),
+            (
+                "test_ipv6_is_answered_as_well",
+                "IPv6 is listened on",
+                "listen.conf.j2",
+                "    listen [::]:{{ listen }}{{ default_server }};",
+                "",
+            ),
+            (
+                "test_a_trusted_proxy_says_who_asked",
+                "the word of a proxy counts",
+                "proxies.conf.j2",
+                "    real_ip_header X-Forwarded-For;",
+                "",
+            ),
+            (
+                "test_the_authority_finds_the_answer",
+                "the answers of a client of ACME",
+                "acme.conf.j2",
+                "root {{ nginx_acme_webroot }};",
+                "root /nonexistent;",
             ),
         )
     ),
