@@ -1945,13 +1945,13 @@ PM2 = _guards(
 SYSTEMD_UNITS = _guards(
     "instances of systemd",
     "module_utils/_systemd_units.py",
-    "modules/test_systemd_worker.py",
+    "modules/test_systemd_worker.py modules/test_application_removal.py",
     (
         "units of another application",
         "Systemd.files",
         "owner(text) == application",
         "True",
-        "test_units_of_another_application_with_a_similar_name_are_left_alone",
+        "test_units_of_an_application_with_the_same_prefix_stay",
     ),
     (
         "units of another application with the same prefix",
