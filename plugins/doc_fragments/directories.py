@@ -60,6 +60,19 @@ options:
         description: Name to target, for the symbolic links that must be there.
         type: dict
         default: {}
+      mark:
+        description:
+          - Text in the first three lines of every file of ours. With it, O(directories[].prune) removes only such files, and files
+            of packages of dpkg that nobody has changed; and a file of somebody else with a name in O(directories[].files) is an
+            error. Without it, everything in the directory is ours.
+        type: str
+        default: ""
+      edits:
+        description:
+          - Name to replacements, for files of others that must have some other values. Each is a regular expression, whose first
+            group stays, with the text that comes after it. A file that is not there is left so.
+        type: dict
+        default: {}
       apply:
         description: For M(durable.temporal.directory_contents), whether its C(apply_command) is about this directory.
         type: bool

@@ -9,7 +9,9 @@ Private to this collection.
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
+import re
 import stat
 import tempfile
 import typing as t
@@ -19,6 +21,8 @@ from pathlib import Path
 from ansible_collections.durable.temporal.plugins.module_utils import _accounts as accounts
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Item, Plan
 
+# Each file of configuration with the digest that its package has.
+DPKG_STATUS = "/var/lib/dpkg/status"
 DIRECTORY = {
     "path": {"type": "path", "required": True},
     "create": {"type": "bool", "default": False},
@@ -30,6 +34,8 @@ DIRECTORY = {
     "prune": {"type": "list", "elements": "str", "default": []},
     "keep": {"type": "list", "elements": "str", "default": []},
     "links": {"type": "dict", "default": {}},
+    "mark": {"type": "str", "default": ""},
+    "edits": {"type": "dict", "default": {}},
     "apply": {"type": "bool", "default": True},
 }
 EXPECTED = {
@@ -78,13 +84,16 @@ class Directory:
     prune: list[str]
     keep: list[str]
     links: dict[str, str]
+    mark: str
+    edited: set[str]
     apply: bool
 
     @classmethod
     def declared(cls, params: t.Mapping[str, t.Any], secrets: t.Mapping[str, str]) -> Directory:
         """The directory, with those secrets that lie in it."""
         within = {Path(path).name: content for path, content in secrets.items() if lies_in(path, params["path"])}
-        files = {**params["files"], **within}
+        edited = edits(Path(params["path"]), params["edits"])
+        files = {**params["files"], **within, **edited}
         ownership: dict[str, int | str] = {}
         if params["owner"] is not None:
             ownership["owner"] = accounts.user_number(params["owner"])
@@ -103,6 +112,8 @@ class Directory:
             prune=params["prune"],
             keep=params["keep"],
             links={name: str(target) for name, target in params["links"].items()},
+            mark=params["mark"],
+            edited=set(edited),
             apply=params["apply"],
         )
 
@@ -121,11 +132,17 @@ class Directory:
             have = present(path)
             if have is not None and have["type"] in ("directory", "special"):
                 raise Refused(f"{path} is a {have['type']}, expected a file. Move it away and run again.")
+            if have is not None and name not in self.edited and not self._may_go(path, have):
+                raise Refused(
+                    f"{path} is somebody else's (its first lines do not say {self.mark!r}); expected none, or one of ours. "
+                    "Give it another name, or give ours one, and run again."
+                )
             base = {k: v for k, v in (have or {}).items() if k in ("owner", "group")}
+            mode = have["mode"] if have is not None and name in self.edited else self.file_mode
             plan.add(
                 str(path),
                 have,
-                {**base, **self.ownership, "type": "file", "mode": self.file_mode, "content": content},
+                {**base, **self.ownership, "type": "file", "mode": mode, "content": content},
             )
         for name, target in self.links.items():
             path = self.path / name
@@ -143,8 +160,43 @@ class Directory:
             ):
                 continue
             have = present(path)
-            if have is not None and have["type"] in ("file", "link"):
+            if have is not None and have["type"] in ("file", "link") and self._may_go(path, have):
                 plan.add(str(path), have, None)
+
+    def _may_go(self, path: Path, have: Item) -> bool:
+        """Whether a file is ours, or a package's that nobody has touched."""
+        if not self.mark:
+            return True
+        here = path.resolve()
+        found = present(here) if have["type"] == "link" else have
+        if found is None or found["type"] != "file":  # a link to nothing
+            return found is None
+        return self.mark in "".join(found["content"].splitlines(keepends=True)[:3]) or as_shipped(here, found)
+
+
+def edits(directory: Path, wanted: t.Mapping[str, t.Mapping[str, str]]) -> dict[str, str]:
+    """Name to content of the files that are there and get other values in some of their lines.
+
+    :param wanted: name → regular expression, with what stays as its first group → what comes after that.
+    """
+    found = {}
+    for name, replacements in wanted.items():
+        have = present((directory / name).resolve())
+        if have is not None and have["type"] == "file":
+            found[name] = have["content"]
+            for pattern, text in replacements.items():
+                found[name] = re.sub(pattern, lambda match, text=text: match[1] + text, found[name], flags=re.MULTILINE)
+    return found
+
+
+def as_shipped(path: Path, have: Item) -> bool:
+    """Whether a file of configuration is as its package of dpkg has it."""
+    digest = hashlib.md5(have["content"].encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+    try:
+        known = Path(DPKG_STATUS).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    return f"\n {path} {digest}\n" in known
 
 
 def lies_in(file: str, directory: str) -> bool:

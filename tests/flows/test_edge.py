@@ -20,8 +20,11 @@ from test_bad_days import eventually
 PORT = 3999
 NAME = "echo.example"
 UPSTREAM = Path(__file__).with_name("echo_upstream.py")
-# The last role of the site; what comes before it is as it was.
+# Somebody else's site and line, which were there first.
+THEIR_SITE, THEIR_LINE = "/etc/nginx/conf.d/theirs.conf", "variables_hash_max_size 2048;"
+THEIRS = "server { listen 127.0.0.1:3998; location / { return 204; } }"
 WEBROOT = "/var/lib/acme-of-the-test"
+# The last role of the site; what comes before it is as it was.
 ONLY_NGINX = ("--start-at-task", "durable.temporal.nginx : Install nginx")
 SITE = {"name": "echo", "kind": "app", "server_name": NAME, "upstream_servers": [f"127.0.0.1:{PORT}"]}
 
@@ -35,6 +38,8 @@ def edge(inventory: Path, outputs: dict[str, str], on_vm: Callable[..., str]) ->
         check=True,
     )
     on_vm(f"systemd-run --quiet --collect --unit echo-upstream python3 /run/echo_upstream.py {PORT}")
+    on_vm(f"cp /etc/nginx/nginx.conf /run/nginx.conf.before; printf '%s' '{THEIRS}' >{THEIR_SITE}")
+    on_vm(f"sed -i -e 's/^http {{/http {{ {THEIR_LINE}/' -e '1i worker_rlimit_nofile 4096;' /etc/nginx/nginx.conf")
     try:
         more = {"nginx_sites": "{{ topology_nginx_sites + [" + json.dumps(SITE) + "] }}"}
         site = play("site", inventory, *ONLY_NGINX, extra=more)
@@ -46,6 +51,7 @@ def edge(inventory: Path, outputs: dict[str, str], on_vm: Callable[..., str]) ->
         yield found
     finally:
         on_vm("systemctl stop echo-upstream")
+        on_vm(f"rm -f {THEIR_SITE}; mv /run/nginx.conf.before /etc/nginx/nginx.conf")
         back = play("site", inventory, *ONLY_NGINX)
     assert back.rc == 0, back.failure
 
@@ -128,6 +134,16 @@ def test_ipv6_is_answered_as_well(edge: tuple[str, int], on_vm: Callable[..., st
         assert json.loads(on_vm(f'python3 -c "{ask}"'))["x-real-ip"] == "::1"
     finally:
         on_vm(f"echo {before} >{switch}")
+
+
+def test_what_others_have_stays(edge: tuple[str, int], on_vm: Callable[..., str]) -> None:
+    assert on_vm(f"cat {THEIR_SITE}") == THEIRS
+    assert THEIR_LINE in on_vm("cat /etc/nginx/nginx.conf")
+    code = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:3998').status)"
+    assert on_vm(f'python3 -c "{code}"').strip() == "204"
+    assert int(on_vm("grep -oP 'worker_connections \\K[0-9]+' /etc/nginx/nginx.conf")) == 8192
+    workers = on_vm("pgrep --parent $(cat /run/nginx.pid)").split()
+    assert "16384" in on_vm(f"grep 'Max open files' /proc/{workers[0]}/limits")
 
 
 @pytest.fixture(scope="module")

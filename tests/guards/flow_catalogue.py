@@ -274,9 +274,18 @@ FLOW_GUARDS: list[FlowGuard] = [
             (
                 "test_large_cookies_pass",
                 "room for the headers of an answer",
-                "nginx.conf.j2",
+                "site.conf.j2",
                 "    proxy_buffer_size {{ nginx_header_size }};",
                 "",
+            ),
+            (
+                "test_what_others_have_stays",
+                "sites of others have no mark",
+                "../tasks/main.yml",
+                """      - path: /etc/nginx/conf.d
+        mark: "{{ __nginx_mark }}"
+""",
+                "      - path: /etc/nginx/conf.d\n",
             ),
             (
                 "test_ipv6_is_answered_as_well",
@@ -288,7 +297,7 @@ FLOW_GUARDS: list[FlowGuard] = [
             (
                 "test_a_trusted_proxy_says_who_asked",
                 "the word of a proxy counts",
-                "proxies.conf.j2",
+                "site.conf.j2",
                 "    real_ip_header X-Forwarded-For;",
                 "",
             ),

@@ -176,6 +176,9 @@ def table(proofs: list[Proof]) -> str:
 def main(words: list[str]) -> int:
     listing = "--list" in words
     chosen = [g for g in FLOW_GUARDS if all(word in g.title for word in words if not word.startswith("--"))]
+    if not chosen:
+        print(f"No guard has all of these words: {' '.join(words)}.", file=sys.stderr)
+        return 2
     if listing:
         print("\n".join(g.title for g in chosen))
         return 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.durable.temporal.plugins.module_utils import _directories
 from ansible_collections.durable.temporal.plugins.modules import directory_contents
 
 
@@ -55,3 +57,51 @@ def test_what_could_not_be_put_to_use_is_applied_again_even_when_it_was_taken_ba
     # Nobody knows what the service has read by now.
     assert run("good", "true")["applied"]
     assert not run("good", "true")["changed"]
+
+
+MARK = "Written by us"
+
+
+def test_files_of_others_stay_where_ours_have_a_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped, changed = tmp_path / "available", tmp_path / "changed"
+    shipped.write_text("as it came\n")
+    changed.write_text("as it came, and a line\n")
+    status = tmp_path / "status"
+    known = [(shipped, shipped.read_bytes()), (changed, b"as it came\n")]
+    lines = [f" {path} {hashlib.md5(content, usedforsecurity=False).hexdigest()}\n" for path, content in known]
+    status.write_text("Package: web\nConffiles:\n" + "".join(lines))
+    monkeypatch.setattr(_directories, "DPKG_STATUS", str(status))
+    place = tmp_path / "conf.d"
+    place.mkdir()
+    (place / "ours.conf").write_text(f"# {MARK}.\nold\n")
+    (place / "stray.conf").write_text(f"#!/bin/sh\n# {MARK}.\nold\n")
+    (place / "theirs.conf").write_text("server {}\n" * 5 + f"# {MARK}")
+    (place / "default").symlink_to(shipped)
+    (place / "changed").symlink_to(changed)
+    (place / "nowhere").symlink_to("/nonexistent/of/this/test")
+    wanted = [{"path": str(place), "mark": MARK, "files": {"ours.conf": f"# {MARK}.\n"}, "prune": ["*"]}]
+    assert call(directories=wanted)["changed"]
+    assert sorted(entry.name for entry in place.iterdir()) == ["changed", "ours.conf", "theirs.conf"]
+    assert not call(directories=wanted)["changed"]
+
+
+def test_a_file_of_others_with_a_name_of_ours_is_refused(tmp_path: Path) -> None:
+    theirs = tmp_path / "orders.conf"
+    theirs.write_text("server {}\n")
+    failed = call(directories=[{"path": str(tmp_path), "mark": MARK, "files": {"orders.conf": f"# {MARK}\n"}}])
+    assert f"{theirs} is somebody else's (its first lines do not say '{MARK}')" in failed["msg"]
+    assert theirs.read_text() == "server {}\n"
+
+
+def test_of_a_file_of_others_only_the_values_change(tmp_path: Path) -> None:
+    text = "user me;\nevents {\n    worker_connections 768;\n}\n# worker_connections 1;\nhttp { own on; }\n"
+    (tmp_path / "nginx.conf").write_text(text)
+    (tmp_path / "nginx.conf").chmod(0o640)
+    replacements = {r"^(\s*worker_connections\s+)\d+\s*;": "8192;"}
+    wanted = [{"path": str(tmp_path), "mark": MARK, "edits": {"nginx.conf": replacements, "absent": replacements}}]
+    options: dict[str, t.Any] = {"apply_command": ["true"], "stamp": str(tmp_path / "stamp")}
+    assert call(directories=wanted, **options)["applied"]
+    assert (tmp_path / "nginx.conf").read_text() == text.replace("768", "8192")
+    assert (tmp_path / "nginx.conf").stat().st_mode & 0o7777 == 0o640
+    assert not call(directories=wanted, **options)["changed"]
+    assert not (tmp_path / "absent").exists()
