@@ -185,8 +185,12 @@ def edits(directory: Path, wanted: t.Mapping[str, t.Mapping[str, str]]) -> dict[
         if have is not None and have["type"] == "file":
             found[name] = have["content"]
             for pattern, text in replacements.items():
-                found[name] = re.sub(pattern, lambda match, text=text: match[1] + text, found[name], flags=re.MULTILINE)
+                found[name] = _replaced(found[name], pattern, text)
     return found
+
+
+def _replaced(content: str, pattern: str, text: str) -> str:
+    return re.sub(pattern, lambda match: f"{match[1]}{text}", content, flags=re.MULTILINE)
 
 
 def as_shipped(path: Path, have: Item) -> bool:

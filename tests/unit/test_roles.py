@@ -230,6 +230,25 @@ def test_registered_names_are_the_roles_own(role: str) -> None:
     assert {name for name in names if not name.startswith(f"__{role}_")} == set()
 
 
+@pytest.mark.parametrize("role", [name for name in NAMES if (ROLES / name / "tasks" / "main.yml").exists()])
+def test_a_role_reads_nothing_that_only_another_entry_point_registers(role: str) -> None:
+    """It runs alone, by its ``main``; what others may have registered has a value of its own there."""
+    main = ROLES / role / "tasks" / "main.yml"
+    closure: set[Path] = set()
+    todo = [main]
+    while todo:
+        path = todo.pop()
+        closure.add(path)
+        names = re.findall(r"(?:import|include)_tasks: ([\w.]+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        todo += [main.parent / name for name in names if main.parent / name not in closure]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [*sorted(closure), *files(role, "vars")])
+    everywhere = {name for task in tasks(role) for name in _list(task.get("register"))}
+    elsewhere = everywhere - set(re.findall(r"register: (\w+)", text))
+    # A bare name as a value is handed on as a name.
+    read = re.sub(r": \w+$", "", text, flags=re.MULTILINE)
+    assert [name for name in elsewhere if re.search(rf"\b{name}\b(?! \| default\()", read)] == []
+
+
 def _list(value: t.Any) -> list[t.Any]:
     return [] if value is None else list(value) if isinstance(value, list | dict) else [value]
 
