@@ -23,6 +23,8 @@ from ansible_collections.durable.temporal.plugins.module_utils._plan import Chan
 
 # Each file of configuration with the digest that its package has.
 DPKG_STATUS = "/var/lib/dpkg/status"
+# What a stamp says while contents are written that are not in use yet.
+PENDING: t.Final = "not applied yet"
 DIRECTORY = {
     "path": {"type": "path", "required": True},
     "create": {"type": "bool", "default": False},
@@ -191,6 +193,14 @@ def edits(directory: Path, wanted: t.Mapping[str, t.Mapping[str, str]]) -> dict[
 
 def _replaced(content: str, pattern: str, text: str) -> str:
     return re.sub(pattern, lambda match: f"{match[1]}{text}", content, flags=re.MULTILINE)
+
+
+def fingerprint(files: t.Mapping[str, str]) -> str:
+    """What identifies the contents of some files, by their paths."""
+    total = hashlib.sha256()
+    for path, content in files.items():
+        total.update(f"{path}\0{content}\0".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
 
 
 def as_shipped(path: Path, have: Item) -> bool:

@@ -8,9 +8,14 @@ Private to this collection. One judgement for the role docker and for preflight.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import typing as t
+from pathlib import Path
+
+from ansible_collections.durable.temporal.plugins.module_utils._directories import PENDING, fingerprint
 
 # From this release on a health check may have a start_interval, which our Compose files use.
 OLDEST: t.Final = 25
@@ -21,26 +26,53 @@ RELEASES: t.Final = ("debian-13", "ubuntu-22.04", "ubuntu-24.04")
 # Package of the engine → the source that has it. Others are of neither.
 SOURCES: t.Final = {"docker.io": "distribution", "docker-ce": "vendor", "moby-engine": "", "podman-docker": ""}
 
+# The engine's settings. JSON has no room for a line that says whose they are.
+SETTINGS: t.Final = "/etc/docker/daemon.json"
+
 Run = t.Callable[[list[str]], tuple[int, str, str]]
 
 
 class Engine(t.TypedDict):
-    """What a host has. ``version`` and ``compose`` are empty when nothing answers, ``package`` when dpkg knows of none."""
+    """What a host has. ``version`` and ``compose`` are empty when nothing answers, ``package`` when dpkg knows of none.
+
+    ``settings`` are those of :data:`SETTINGS`, name to digest of the value, which may be a secret; ``None`` when it has no
+    JSON. ``edited`` says that they are not as we have left them, ``containers`` are the names of those that run.
+    """
 
     program: bool
     version: str
     compose: str
     package: str
     own: bool
+    settings: dict[str, str] | None
+    edited: bool
+    containers: list[str]
+    swarm: bool
 
 
-def look(run: Run, program: str | None, dpkg: str, own: t.Iterable[str] = OWN) -> Engine:
+def daemon(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What :data:`SETTINGS` is to be.
+
+    :param options: those of the role docker, by name.
+    """
+    return {
+        "ip": options["docker_bind_address"],
+        "live-restore": True,
+        "log-driver": "json-file",
+        "log-opts": {"max-size": options["docker_log_max_size"], "max-file": str(options["docker_log_max_files"])},
+        **options["docker_daemon_options"],
+    }
+
+
+def look(
+    run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, settings: str = SETTINGS
+) -> Engine:
     """Look at the engine of this host.
 
     :param run: runs a command; returns code, output, error.
     :param program: path of ``docker``, if there is one.
     :param dpkg: what ``_packages.listed`` returned.
-    :param own: files that only we write.
+    :param own: files that only we write, the first of them the stamp of the settings.
     """
     installed = {fields[0] for line in dpkg.splitlines() if (fields := line.split("\t"))[2:3] == ["installed"]}
 
@@ -48,13 +80,38 @@ def look(run: Run, program: str | None, dpkg: str, own: t.Iterable[str] = OWN) -
         code, out, _error = run([program, *arguments]) if program else (1, "", "")
         return out.strip() if code == 0 else ""
 
+    content, stamp = (_text(path) for path in (settings, own[0]))
     return Engine(
         program=program is not None,
         version=answer("version", "--format", "{{.Server.Version}}"),
         compose=answer("compose", "version", "--short"),
         package=next((name for name in SOURCES if name in installed), ""),
         own=any(os.path.exists(path) for path in own),
+        settings=_parsed(content),
+        edited=stamp.strip() not in ("", PENDING, fingerprint({settings: content})),
+        containers=sorted(answer("ps", "--format", "{{.Names}}").split()),
+        swarm=answer("info", "--format", "{{.Swarm.LocalNodeState}}") not in ("", "inactive"),
     )
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def _parsed(content: str) -> dict[str, str] | None:
+    try:
+        found = json.loads(content or "{}")
+    except ValueError:
+        return None
+    return digests(found) if isinstance(found, dict) else None
+
+
+def digests(settings: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Name to digest of the value."""
+    return {k: hashlib.sha256(json.dumps(v, sort_keys=True).encode()).hexdigest() for k, v in settings.items()}
 
 
 def major(version: str) -> int:
@@ -63,11 +120,12 @@ def major(version: str) -> int:
     return int(match[1]) if match else 0
 
 
-def judge(source: str, engine: Engine, release: str) -> tuple[bool, str]:
+def judge(source: str, engine: Engine, release: str, wanted_settings: t.Mapping[str, t.Any]) -> tuple[bool, str]:
     """Whether the engine is used as it is, and why that does not work: a sentence, or nothing.
 
     :param source: the option ``docker_source``. An engine that is somebody else's is never replaced by another one.
     :param release: of the host, such as ``debian-13``.
+    :param wanted_settings: what :func:`daemon` makes of the options.
     """
     if source == "none":
         return True, _fits(engine, "docker_source is none", "set docker_source to distribution or vendor")
@@ -75,17 +133,57 @@ def judge(source: str, engine: Engine, release: str) -> tuple[bool, str]:
         return False, ""
     wanted = source if source != "auto" else "distribution" if release in RELEASES else "vendor"
     same = SOURCES.get(engine["package"]) == wanted
+    found = f"docker_source is {source}, and the engine on the host ({_shown(engine)}) is somebody else's"
     # Ours, or what an interrupted run of ours may have left: the repository of the vendor is written before its packages.
     if same and (engine["own"] or wanted == "distribution"):
-        old = engine["version"] and major(engine["version"]) < OLDEST
-        return False, f"docker_source is {source}, and {_too_old(engine, 'upgrade its packages')}" if old else ""
+        if engine["version"] and major(engine["version"]) < OLDEST:
+            return False, f"docker_source is {source}, and {_too_old(engine, 'upgrade its packages')}"
+        differing = _differing(engine, wanted_settings)
+        if engine["own"]:
+            return False, _edited(source, differing) if engine["edited"] else ""
+        theirs = _theirs(engine, differing)
+        if source != "auto" or not theirs:
+            return False, f"{found}: {theirs}. {_TAKE}" if theirs else ""
+        return True, _fits(engine, found, "remove it")
     if source == "distribution" or (source == "vendor" and not same):
         return False, (
             f"docker_source is {source}, and the host has an engine from elsewhere ({_shown(engine)}); expected none, "
             "because installing one would remove it. Set docker_source to none to use it as it is, or remove it."
         )
-    found = f"docker_source is {source}, and the engine on the host ({_shown(engine)}) is somebody else's"
     return True, _fits(engine, found, "remove it")
+
+
+_TAKE = (
+    "Expected an engine without settings, containers and swarm of others, because it is configured and restarted. Set "
+    "docker_source to none to use it as it is; or declare its settings in docker_daemon_options, and stop its containers."
+)
+
+
+def _differing(engine: Engine, wanted: t.Mapping[str, t.Any]) -> list[str]:
+    """Names of the settings on the host that would be lost or replaced."""
+    if engine["settings"] is None:
+        return ["something that is no JSON"]
+    return sorted(name for name, _digest in engine["settings"].items() - digests(wanted).items())
+
+
+def _edited(source: str, differing: t.Sequence[str]) -> str:
+    if not differing:
+        return ""
+    return (
+        f"docker_source is {source}, and {SETTINGS} was changed on the host: it has {', '.join(differing)} of its own; "
+        "expected what docker_daemon_options and the other options of the role docker say. Declare that in "
+        "docker_daemon_options, or take it out of the file."
+    )
+
+
+def _theirs(engine: Engine, differing: t.Sequence[str]) -> str:
+    """What an engine that we have not configured would lose; nothing when there is nothing."""
+    parts = [f"{SETTINGS} has {', '.join(differing)}"] if differing else []
+    if engine["containers"]:
+        parts.append(f"containers run ({', '.join(engine['containers'])})")
+    if engine["swarm"]:
+        parts.append("it is part of a swarm")
+    return ", ".join(parts)
 
 
 def _shown(engine: Engine) -> str:

@@ -157,9 +157,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils import _accounts as accounts
 from ansible_collections.durable.temporal.plugins.module_utils._directories import (
     OPTIONS,
+    PENDING,
     Directory,
     Refused,
     compare,
+    fingerprint,
     present,
     put,
     put_back,
@@ -176,15 +178,12 @@ PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "ConditionResult", "C
 
 def digest(directories: t.Sequence[Directory], watch: t.Sequence[str]) -> str:
     """Fingerprint of everything that the apply command is about."""
-    total = hashlib.sha256()
-    for directory in (d for d in directories if d.apply):
-        for name, content in sorted(directory.files.items()):
-            total.update(f"{directory.path / name}\0{content}\0".encode("utf-8", "surrogateescape"))
+    files = {f"{d.path / name}": content for d in directories if d.apply for name, content in sorted(d.files.items())}
     for name in watch:
         found = present(Path(name).resolve())
-        content = hashlib.sha256(str((found or {}).get("content")).encode("utf-8", "surrogateescape")).hexdigest()
-        total.update(f"{name}\0{content}\0".encode())
-    return total.hexdigest()
+        content = str((found or {}).get("content"))
+        files[name] = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
+    return fingerprint(files)
 
 
 def run(
@@ -243,20 +242,22 @@ def contents(module: AnsibleModule, directories: t.Sequence[Directory], plan: Pl
         result["diff"] = {"before": {"in use": "an earlier state"}, "after": {"in use": "what is on disk"}}
     if module.check_mode:
         return result
-    # Without a stamp the next run applies again, however this one ends.
-    stamp.unlink(missing_ok=True)
+    # With this stamp the next run applies again, however this one ends.
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    put(stamp, {"type": "file", "mode": "0644", "content": f"{PENDING}\n"})
     try:
         write_and_test(module, plan)
     except Refused:
-        if recorded is not None and plan:
+        if recorded is None:
+            stamp.unlink()
+        elif plan:
             put(stamp, recorded)
         raise
     environment = json.loads(params["apply_environment"])
     problem = run(module, params["apply_command"], "The files are in place, but could not be put to use", environment)
     if problem:
         raise Refused(problem)
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    put(stamp, {"type": "file", "mode": "0644", "content": wanted + "\n"})
+    put(stamp, {"type": "file", "mode": "0644", "content": f"{wanted}\n"})
     return result
 
 

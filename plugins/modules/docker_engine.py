@@ -27,6 +27,12 @@ options:
     type: str
     choices: [auto, distribution, vendor, none]
     default: auto
+  options:
+    description:
+      - Options of the role docker by name, C(docker_bind_address), C(docker_log_max_size), C(docker_log_max_files) and
+        C(docker_daemon_options), which decide what the engine is to be told.
+    type: dict
+    required: true
 seealso:
   - module: durable.temporal.host_probe
 """
@@ -35,6 +41,7 @@ EXAMPLES = r"""
 - name: Look at the engine of the host, and refuse one that will not do
   durable.temporal.docker_engine:
     source: none
+    options: {docker_bind_address: 127.0.0.1, docker_log_max_size: 10m, docker_log_max_files: 3, docker_daemon_options: {}}
 """
 
 RETURN = r"""
@@ -42,8 +49,15 @@ as_it_is:
   description: Whether the engine is to be used as it is, and neither installed nor configured.
   returned: success
   type: bool
+daemon:
+  description: What C(/etc/docker/daemon.json) is to be when we configure the engine.
+  returned: success
+  type: dict
 engine:
-  description: Whether there is a C(program), its C(version), that of C(compose), its C(package), whether it is our C(own).
+  description:
+    - Whether there is a C(program), its C(version), that of C(compose), its C(package), whether it is our C(own).
+    - Its C(settings), whether they were C(edited) since we wrote them, the C(containers) that run, whether it is part of a
+      C(swarm).
   returned: success
   type: dict
 """
@@ -57,6 +71,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "source": {"type": "str", "choices": ["auto", "distribution", "vendor", "none"], "default": "auto"},
+            "options": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )
@@ -67,10 +82,11 @@ def main() -> None:
         module.fail_json(msg=str(error))
     engine = _engine.look(module.run_command, module.get_bin_path("docker"), dpkg)
     release = _packages.named(parse_os_release(read("/etc/os-release")))
-    as_it_is, reason = _engine.judge(module.params["source"], engine, release["name"])
+    daemon = _engine.daemon(module.params["options"])
+    as_it_is, reason = _engine.judge(module.params["source"], engine, release["name"], daemon)
     if reason:
         module.fail_json(msg=reason, engine=engine)
-    module.exit_json(changed=False, as_it_is=as_it_is, engine=engine)
+    module.exit_json(changed=False, as_it_is=as_it_is, daemon=daemon, engine=engine)
 
 
 if __name__ == "__main__":

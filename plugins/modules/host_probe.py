@@ -128,8 +128,7 @@ artifacts:
   type: dict
 engine:
   description: >-
-    The container engine, whether there is a C(program) docker, its C(version), that of C(compose), its C(package), and
-    whether it is our C(own).
+    The container engine, as the module docker_engine tells it.
   returned: always
   type: dict
 applications:

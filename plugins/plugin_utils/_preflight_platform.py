@@ -532,14 +532,28 @@ def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[P
     return [wrong(variable, found, f"Node.js {OLDEST_NODE} or newer", f"Set {variable}: nodesource, or controller.")]
 
 
+DAEMON_OPTIONS = ("docker_bind_address", "docker_log_max_size", "docker_log_max_files", "docker_daemon_options")
+
+
 def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
-    """A container engine that is too old, has no Compose v2, or would be replaced although it is somebody else's."""
-    source, engine = values.get("docker_source"), probe.get("engine")
-    if "docker" not in roles or not engine or not source:
+    """A container engine that is too old, has no Compose v2, or would be replaced although it is somebody else's.
+
+    Options for one that is left as it is get a warning.
+    """
+    engine, needed = probe.get("engine"), ("docker_source", *DAEMON_OPTIONS)
+    if "docker" not in roles or not engine or any(values.get(name) is None for name in needed):
         return []
-    system = probe.get("os") or {}
-    _as_it_is, reason = engine_.judge(str(source), engine, f"{system.get('id')}-{system.get('version')}")
-    return [Problem("docker_source", reason)] if reason else []
+    system, wanted = probe.get("os") or {}, engine_.daemon(values)
+    release = f"{system.get('id')}-{system.get('version')}"
+    as_it_is, reason = engine_.judge(str(values["docker_source"]), engine, release, wanted)
+    if reason:
+        return [Problem("docker_source", reason)]
+    variable, declared = "docker_daemon_options", values["docker_daemon_options"]
+    if not as_it_is or engine_.digests(declared).items() <= (engine["settings"] or {}).items():
+        return []
+    found = f"{', '.join(sorted(declared))}, and the engine on the host is somebody else's"
+    step = f"Set it in {engine_.SETTINGS} yourself, or remove {variable}."
+    return [wrong(variable, found, "nothing, because such an engine is left as it is", step, "warning")]
 
 
 def check_ipv6(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:

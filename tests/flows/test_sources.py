@@ -19,7 +19,9 @@ import pytest
 from play import ROOT, environment, play
 from test_several_hosts import address, on
 
-BESIDE, ENGINE_12, BARE_12, BARE_13 = (f"durable-sources-{name}" for name in ("beside", "engine", "bare12", "bare13"))
+BESIDE, ENGINE_12, ENGINE_13, BARE_12, BARE_13 = (
+    f"durable-sources-{name}" for name in ("beside", "engine", "engine13", "bare12", "bare13")
+)
 VENDOR_PORT, REGISTRY_PORT = 8000, 5000
 IMAGES = {"postgres": "17", "server": "1.32.2", "admin_tools": "1.32.2", "ui": "2.56.0"}
 NAMES = {"postgres": "library/postgres", "server": "temporalio/server"} | {
@@ -292,3 +294,34 @@ def test_the_engine_of_the_vendor(beside: str, tmp_path: Path) -> None:
         assert (taken.rc, taken.changed) == (0, []), taken.failure
         assert containers(BARE_12) == before
         assert on(BARE_12, "cat /etc/docker/daemon.json").strip() == "{}"
+
+
+def test_an_engine_of_the_distribution_that_others_use(tmp_path: Path) -> None:
+    kept = "docker ps --no-trunc --quiet; cat /etc/docker/daemon.json; docker info --format '{{.DockerRootDir}}'"
+    with host(ENGINE_13, "debian13-engine"):
+        settings = json.dumps({"data-root": "/srv/docker", "log-driver": "local"})
+        on(ENGINE_13, f"mkdir -p /etc/docker && echo '{settings}' >/etc/docker/daemon.json && systemctl restart docker")
+        program = "/usr/bin/sleep $(ldd /usr/bin/sleep | grep -o '/[^ ]*')"
+        on(ENGINE_13, f"tar --dereference -cP {program} | docker import - shop")
+        on(ENGINE_13, "docker run --detach --name shop --network none shop /usr/bin/sleep infinity")
+        before = on(ENGINE_13, kept)
+        taken = play("site", inventory(tmp_path / "taken", ENGINE_13), "--tags", "host,docker")
+        assert taken.rc == 0, taken.failure
+        assert on(ENGINE_13, kept) == before
+        refused = play("site", inventory(tmp_path / "named", ENGINE_13, docker_source="distribution"))
+        assert refused.rc != 0
+        assert refused.changed == []
+        for told in ("data-root, log-driver", "containers run (shop)", "Set docker_source to none"):
+            assert told in refused.failure
+
+        # Declared, and its container stopped: ours from now on.
+        on(ENGINE_13, "docker stop -t 1 shop")
+        declared = {"docker_source": "distribution", "docker_daemon_options": json.loads(settings) | {"log-opts": {}}}
+        site = play("site", inventory(tmp_path / "ours", ENGINE_13, **declared), "--tags", "host,docker")
+        assert site.rc == 0, site.failure
+        assert "shop" in on(ENGINE_13, "docker ps --all --format '{{.Names}}'; docker info --format '{{.DockerRootDir}}'")
+        on(ENGINE_13, """sed -i 's/^{/{"shutdown-timeout": 20,/' /etc/docker/daemon.json""")
+        edited = play("site", tmp_path / "ours")
+        assert edited.rc != 0
+        assert edited.changed == []
+        assert "it has shutdown-timeout of its own" in edited.failure

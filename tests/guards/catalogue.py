@@ -2857,6 +2857,33 @@ KEY_VAULT = [
     ),
 ]
 
+ENGINE = _guards(
+    "container engine",
+    "module_utils/_engine.py",
+    "module_utils/test_engine.py",
+    (
+        "settings of others are not replaced",
+        "_theirs",
+        "differing",
+        "[]",
+        "test_somebody_elses_engine_is_used_as_it_is",
+    ),
+    (
+        "containers of others are not restarted",
+        "_theirs",
+        "engine['containers']",
+        "[]",
+        "test_somebody_elses_engine_is_used_as_it_is",
+    ),
+    ("a swarm keeps running", "_theirs", "engine['swarm']", "False", "test_somebody_elses_engine_is_used_as_it_is"),
+    (
+        "what was changed on the host is named",
+        "judge",
+        "_edited(source, differing) if engine['edited'] else ''",
+        "''",
+        "test_what_will_not_do_is_refused_with_the_variable",
+    ),
+)
 CONTENTS = [
     *_guards(
         "directory_contents",
@@ -2873,7 +2900,7 @@ CONTENTS = [
         (
             "an interrupted run is made good",
             "",
-            "stamp.unlink(missing_ok=True)",
+            "put(stamp, {'type': 'file', 'mode': '0644', 'content': f'{PENDING}\\n'})",
             "None",
             "test_what_could_not_be_put_to_use_is_applied_again_even_when_it_was_taken_back_by_hand",
         ),
@@ -3648,6 +3675,7 @@ GUARDS = [
     *REFERENCES,
     *KEY_VAULT,
     *CONTENTS,
+    *ENGINE,
     *PRESENT,
     *VERBS,
 ]

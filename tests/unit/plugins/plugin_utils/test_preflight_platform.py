@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.durable.temporal.plugins.module_utils._engine import digests
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
 
@@ -487,6 +488,25 @@ def test_a_kernel_without_ipv6_is_found(roles: list[str], wanted: bool, there: b
     ] * found
 
 
+ENGINE = {
+    "program": True,
+    "version": "28.3.0",
+    "compose": "v2.38.1",
+    "package": "",
+    "own": False,
+    "settings": {},
+    "edited": False,
+    "containers": [],
+    "swarm": False,
+}
+DAEMON = {
+    "docker_bind_address": "127.0.0.1",
+    "docker_log_max_size": "10m",
+    "docker_log_max_files": 3,
+    "docker_daemon_options": {},
+}
+
+
 @pytest.mark.parametrize(
     ("roles", "source", "engine", "found"),
     [
@@ -501,10 +521,22 @@ def test_a_kernel_without_ipv6_is_found(roles: list[str], wanted: bool, there: b
 def test_an_engine_that_will_not_do_is_found(
     roles: list[str], source: str | None, engine: dict[str, str] | None, found: int
 ) -> None:
-    there = {"program": True, "version": "28.3.0", "compose": "v2.38.1", "package": "", "own": False}
-    probe = {**PROBE, "engine": {**there, **engine} if engine else None}
-    problems = platform.check_engine(roles, {"docker_source": source}, probe)
+    probe = {**PROBE, "engine": {**ENGINE, **engine} if engine else None}
+    problems = platform.check_engine(roles, {**DAEMON, "docker_source": source}, probe)
     assert [p.about for p in problems] == ["docker_source"] * found
+
+
+@pytest.mark.parametrize(
+    ("declared", "there", "found"),
+    [({}, {}, 0), ({"mtu": 1400}, {}, 1), ({"mtu": 1400}, {"mtu": 1500}, 1), ({"mtu": 1400}, {"mtu": 1400}, 0)],
+)
+def test_options_for_an_engine_that_is_left_as_it_is_are_named(
+    declared: dict[str, int], there: dict[str, int], found: int
+) -> None:
+    probe = {**PROBE, "engine": {**ENGINE, "package": "docker-ce", "settings": digests(there)}}
+    values = {**DAEMON, "docker_source": "auto", "docker_daemon_options": declared}
+    problems = platform.check_engine(["docker"], values, probe)
+    assert [(p.about, p.level) for p in problems] == [("docker_daemon_options", "warning")] * found
 
 
 @pytest.mark.parametrize(
