@@ -18,6 +18,8 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import UNITS, owner
 
 RECORDS = f"{STATE}/applications"
+# What says that data of ours was made, such as a PG_VERSION, and the file to remove to have other data made.
+DATA = f"{STATE}/data"
 PM2_MARK = "# Managed by Ansible (durable.temporal.pm2_worker)"
 # What of a declaration is recorded. The names and paths that follow from it are, too: another version may derive others.
 RECORDED = ("name", "runtime", "root", "user", "group", "port", "unit", "configuration", "home", "logs")
@@ -52,6 +54,31 @@ def records(directory: str = RECORDS, units: str = UNITS) -> list[Record]:
             found.append({"name": path.stem, "unreadable": str(path)})
     lost = sorted(set(runtimes(units)) - {entry["name"] for entry in found})
     return [*found, *({"name": name, "unreadable": f"{directory}/{name}.json"} for name in lost)]
+
+
+def remember_data(made: str, mark: str, record: str = DATA) -> None:
+    """Record that data was made.
+
+    :param made: a file of it.
+    :param mark: a file that is there as long as no other data is to be made.
+    """
+    known, line = _lines(record), f"{made}\t{mark}"
+    if line not in known:
+        Path(record).parent.mkdir(parents=True, exist_ok=True)
+        Path(record).write_text("".join(f"{one}\n" for one in sorted([*known, line])))
+
+
+def lost_data(record: str = DATA) -> list[str]:
+    """Files of data that was made here and is gone, although nobody has said that it may."""
+    pairs = [line.partition("\t") for line in _lines(record)]
+    return [made for made, _tab, mark in pairs if not Path(made).exists() and Path(mark).exists()]
+
+
+def _lines(record: str) -> list[str]:
+    try:
+        return Path(record).read_text().splitlines()
+    except OSError:
+        return []
 
 
 def active(entries: t.Iterable[Record]) -> list[Record]:

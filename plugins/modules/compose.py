@@ -78,6 +78,30 @@ options:
         type: list
         elements: str
         required: true
+  first_start:
+    description:
+      - A secret that only the first start needs, which makes data, such as the password that a database is initialised with.
+      - It is written while there is neither the data nor its file, and the file is emptied when the services are healthy.
+        From then on a container whose data is gone, such as a disk that is not mounted, has nothing to begin anew with.
+      - When the data is gone, the module fails with O(first_start.explanation) and changes nothing.
+    type: dict
+    suboptions:
+      file:
+        description: File of the secret, in a directory of O(directories).
+        type: path
+        required: true
+      secret:
+        description: The secret.
+        type: str
+        required: true
+      makes:
+        description: A file that the first start makes.
+        type: path
+        required: true
+      explanation:
+        description: What to tell the operator when the data is gone.
+        type: str
+        required: true
   wait_seconds:
     description: How long to wait until all services are healthy. V(0) does not wait.
     type: int
@@ -159,7 +183,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.durable.temporal.plugins.module_utils import _directories
+from ansible_collections.durable.temporal.plugins.module_utils import _directories, _registry
 from ansible_collections.durable.temporal.plugins.module_utils._compose import (
     INSPECT_FORMAT,
     PS_FORMAT,
@@ -518,15 +542,46 @@ def describe(services: t.Sequence[str], containers: t.Mapping[str, t.Sequence[Co
     ]
 
 
-def write_mounted(module: AnsibleModule) -> Plan:
+class FirstStart:
+    """A secret that only the start which makes the data needs."""
+
+    def __init__(self, given: t.Mapping[str, str]) -> None:
+        self.file, self.makes = Path(given["file"]), Path(given["makes"])
+        self.secret, self.explanation = given["secret"], given["explanation"]
+
+    def refuse(self) -> None:
+        """:raises Refused: the data was there once, and is not now."""
+        if self.file.exists() and not self.file.stat().st_size and not self.makes.exists():
+            raise _directories.Refused(self.explanation)
+
+    def add_to(self, plan: Plan) -> None:
+        """What is written before the services start: the secret, or nothing where data is already."""
+        if not self.file.exists():
+            content = "" if self.makes.exists() else f"{self.secret}\n"
+            plan.add(str(self.file), None, {"type": "file", "mode": "0600", "content": content})
+
+    def finish(self) -> None:
+        """Empty the file, and remember which data is here, for preflight."""
+        if not self.makes.exists():
+            return
+        if self.file.stat().st_size:
+            os.truncate(self.file, 0)
+        _registry.remember_data(str(self.makes), str(self.file))
+
+
+def write_mounted(module: AnsibleModule, first: FirstStart | None) -> Plan:
     """Write what the containers mount; what differed, without secrets.
 
     :raises Refused: something stands in the way.
     """
+    if first:
+        first.refuse()
     _declared, plan = _directories.compare(module.params)
+    if first:
+        first.add_to(plan)
     if not module.check_mode:
         _directories.write(plan)
-    return _directories.without_secrets(plan, module.params["secrets"])
+    return _directories.without_secrets(plan, [*module.params["secrets"], *([str(first.file)] if first else [])])
 
 
 def main() -> None:
@@ -547,6 +602,15 @@ def main() -> None:
                     "services": {"type": "list", "elements": "str", "required": True},
                 },
             },
+            "first_start": {
+                "type": "dict",
+                "options": {
+                    "file": {"type": "path", "required": True},
+                    "secret": {"type": "str", "required": True, "no_log": True},
+                    "makes": {"type": "path", "required": True},
+                    "explanation": {"type": "str", "required": True},
+                },
+            },
             "wait_seconds": {"type": "int", "default": 90},
             **_directories.OPTIONS,
             "state": {"type": "str", "choices": ["present", "restarted", "absent"], "default": "present"},
@@ -556,11 +620,14 @@ def main() -> None:
     project = Project(module)
     if module.params["state"] == "absent":
         module.exit_json(**absent(project))
+    first = FirstStart(module.params["first_start"]) if module.params["first_start"] else None
     try:
-        mounted = write_mounted(module)
+        mounted = write_mounted(module, first)
     except (_directories.Refused, OSError) as error:
         module.fail_json(msg=str(error))
     result = present(project)
+    if first and not module.check_mode:
+        first.finish()
     diffs = [*([mounted.as_diff()] if mounted else []), *result["diff"]]
     module.exit_json(**{**result, "changed": bool(mounted) or result["changed"], "diff": diffs})
 

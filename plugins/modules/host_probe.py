@@ -145,6 +145,11 @@ foreign_files:
   returned: always
   type: list
   elements: str
+lost_data:
+  description: Files of data that was made here and is gone, such as that of a disk that is not mounted.
+  returned: always
+  type: list
+  elements: str
 accounts:
   description: Name to why this account of C(/etc/passwd) must not run applications; empty when it may.
   returned: always
@@ -253,6 +258,7 @@ def main() -> None:
         applications=_registry.records(),
         units=_registry.runtimes(),
         foreign_files=_registry.foreign_files(),
+        lost_data=_registry.lost_data(),
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),

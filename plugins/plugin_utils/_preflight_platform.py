@@ -27,7 +27,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._duration import 
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
 from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots, plain
 
 Values = Mapping[str, t.Any]
 Probe = Mapping[str, t.Any]
@@ -554,6 +554,19 @@ def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list
     found = f"{', '.join(sorted(declared))}, and the engine on the host is somebody else's"
     step = f"Set it in {engine_.SETTINGS} yourself, or remove {variable}."
     return [wrong(variable, found, "nothing, because such an engine is left as it is", step, "warning")]
+
+
+def check_data(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """A database that was made here, and whose disk is not mounted now: another one would be begun in its place."""
+    directory, variable = str(values.get("postgres_data_directory") or ""), "postgres_data_directory"
+    if "postgres" not in roles or values.get("postgres_runtime") != "container":
+        return []
+    if f"{plain(directory)}/PG_VERSION" not in probe.get("lost_data", ()):
+        return []
+    found = f"{directory}, where a database was made, and there is none now"
+    mark = f"{values.get('postgres_directory')}/secrets/postgres/first-start-password"
+    step = f"Mount its disk, or restore it. To begin with an empty database, remove {mark} on the host."
+    return [wrong(variable, found, "its data", step)]
 
 
 def check_ipv6(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:

@@ -256,6 +256,30 @@ def test_wrong_database_password_is_said_plainly(inventory: Path, orders: Orders
     assert site.changed == [], "the run with the wrong password had changed something"
 
 
+def test_a_data_disk_that_is_not_mounted_begins_no_other_database(
+    inventory: Path, orders: Orders, on_vm: OnVm
+) -> None:
+    data = "/opt/order-processing/temporal/postgres-data"
+    orders.start("before-the-disk-went")
+    on_vm(f"docker stop temporal-postgres && mv {data} {data}.away && mkdir {data} && docker start temporal-postgres")
+    try:
+        # As after a reboot.
+        said = "docker logs --tail 5 temporal-postgres 2>&1"
+        eventually("the container refuses", lambda: "there is no superuser password" in on_vm(said))
+        site = play("site", inventory)
+        assert site.rc != 0
+        assert site.changed == []
+        assert site.failure.startswith("durable.temporal.preflight : "), site.failure
+        assert f"postgres_data_directory is {data}, where a database was made, and there is none now" in site.failure
+    finally:
+        # Nothing was written into it.
+        on_vm(f"docker stop temporal-postgres && rmdir {data} && mv {data}.away {data} && docker start temporal-postgres")
+    eventually("the platform is back", orders.healthy)
+    orders.signal("before-the-disk-went", "approve")
+    site = play("site", inventory)
+    assert (site.rc, site.changed) == (0, []), site.failure
+
+
 def repacked(target: Path, without: str = "", **extra: bytes) -> Path:
     """A copy of the example's package, without one file, with others."""
     with tarfile.open(PACKAGE) as source, tarfile.open(target, "w:gz") as copy:

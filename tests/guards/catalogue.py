@@ -739,6 +739,13 @@ PLATFORM = _guards(
         "test_an_engine_that_will_not_do_is_found",
     ),
     (
+        "data that is gone",
+        "check_data",
+        "'postgres' not in roles or values.get('postgres_runtime') != 'container'",
+        "True",
+        "test_data_that_is_gone_is_found",
+    ),
+    (
         "a kernel without IPv6",
         "check_ipv6",
         "'nginx' not in roles or not values.get('nginx_ipv6') or probe.get('ipv6', True)",
@@ -1182,6 +1189,13 @@ WIRING = _guards(
         "platform.check_node(roles, values, probe)",
         "[]",
         "test_node_is_judged",
+    ),
+    (
+        "data that is gone is judged",
+        "_platform",
+        "platform.check_data(roles, values, probe)",
+        "[]",
+        "test_data_that_is_gone_is_judged",
     ),
     (
         "the engine is judged",
@@ -2314,6 +2328,20 @@ COMPOSE = [
         "compose, on a host",
         "modules/compose.py",
         "modules/test_compose.py",
+        (
+            "data that is gone is told",
+            "FirstStart.refuse",
+            "self.file.exists() and (not self.file.stat().st_size) and (not self.makes.exists())",
+            "False",
+            "test_the_secret_of_the_first_start_goes_when_there_is_data",
+        ),
+        (
+            "no other data is begun",
+            "FirstStart.finish",
+            "os.truncate(self.file, 0)",
+            "None",
+            "test_the_secret_of_the_first_start_goes_when_there_is_data",
+        ),
         (
             "what Docker says becomes a sentence",
             "Project.fail_up",

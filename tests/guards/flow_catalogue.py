@@ -51,6 +51,11 @@ NO_FOREIGN = ("plugins/action/preflight.py", "*platform.check_foreign(ports, pro
 
 FLOW_GUARDS: list[FlowGuard] = [
     _bad_day(
+        "test_a_data_disk_that_is_not_mounted_begins_no_other_database",
+        "preflight asks for the data that was made",
+        ("plugins/action/preflight.py", "*platform.check_data(roles, values, probe),", ""),
+    ),
+    _bad_day(
         "test_another_package_manager_at_work_is_waited_for",
         "a lock that is held is waited for",
         (
@@ -297,7 +302,7 @@ FLOW_GUARDS: list[FlowGuard] = [
             (
                 "test_a_trusted_proxy_says_who_asked",
                 "the word of a proxy counts",
-                "site.conf.j2",
+                "allow.conf.j2",
                 "    real_ip_header X-Forwarded-For;",
                 "",
             ),

@@ -191,6 +191,11 @@ def test_node_is_judged() -> None:
     assert "pm2_worker_node_source" in [p.about for p in found]
 
 
+def test_data_that_is_gone_is_judged() -> None:
+    probe = {**PROBE, "lost_data": ["/opt/order-processing/temporal/postgres-data/PG_VERSION"]}
+    assert about(judge(["postgres"], probe)) == ["postgres_data_directory"]
+
+
 def test_the_engine_is_judged() -> None:
     engine = {"program": True, "version": "20.10.24", "package": "docker.io", "own": True, "edited": False, "settings": {}}
     judged = judge(["docker"], {**PROBE, "engine": engine}, docker_source="none")

@@ -72,3 +72,18 @@ def test_a_rename_and_a_change_of_the_runtime_are_claims(declared: t.Any, units:
 
 def test_what_was_removed_claims_nothing() -> None:
     assert _registry.claim({**ORDERS, "name": "shop"}, [{**ORDERS, "removed": "2026-01-01T00:00:00Z"}], {}) == ""
+
+
+def test_data_that_is_gone_is_told_until_somebody_says_that_it_may_be(tmp_path: Path) -> None:
+    made, mark, record = tmp_path / "PG_VERSION", tmp_path / "mark", str(tmp_path / "state" / "data")
+    assert _registry.lost_data(record) == []
+    _registry.remember_data(str(made), str(mark), record)
+    _registry.remember_data(str(made), str(mark), record)
+    assert Path(record).read_text() == f"{made}\t{mark}\n"
+    mark.touch()
+    assert _registry.lost_data(record) == [str(made)]
+    made.touch()
+    assert _registry.lost_data(record) == []
+    made.unlink()
+    mark.unlink()
+    assert _registry.lost_data(record) == []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import typing as t
@@ -13,6 +14,7 @@ from unittest import mock
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.modules import compose
 
 Result = dict[str, t.Any]
@@ -141,6 +143,53 @@ def test_bare_check_then_create_then_nothing(host: Host) -> None:
     assert not host()["changed"]
     assert host.engine.calls == []
     assert not host(check=True)["changed"]
+
+
+@pytest.fixture
+def first_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    record = str(tmp_path / "record")
+    monkeypatch.setattr(_registry, "remember_data", functools.partial(_registry.remember_data, record=record))
+    return {
+        "file": str(tmp_path / "password"),
+        "secret": "canary-7",
+        "makes": str(tmp_path / "PG_VERSION"),
+        "explanation": "the data is gone",
+    }
+
+
+def test_the_secret_of_the_first_start_goes_when_there_is_data(host: Host, first_start: dict[str, str]) -> None:
+    file, made = Path(first_start["file"]), Path(first_start["makes"])
+    predicted = host(check=True, first_start=first_start)
+    assert not file.exists()
+    host.engine.up_error = "the image is not there"
+    assert host(first_start=first_start)["failed"]
+    assert file.read_text() == "canary-7\n"
+    assert file.stat().st_mode & 0o7777 == 0o600
+    # Interrupted, and made good by the next run.
+    made.touch()
+    assert host(first_start=first_start)["recreated"] == ["server", "tools"]
+    assert file.read_text() == ""
+    assert _registry.lost_data(str(file.with_name("record"))) == []
+    again = host(first_start=first_start)
+    assert not again["changed"]
+    assert "canary-7" not in json.dumps([predicted, again])
+    made.unlink()
+    assert _registry.lost_data(str(file.with_name("record"))) == [str(made)]
+    for check in (True, False):
+        host.engine.calls.clear()
+        failed = host(check=check, first_start=first_start)
+        assert failed["msg"] == "the data is gone"
+        assert host.engine.calls == []
+    # Somebody has said that it may.
+    file.unlink()
+    assert host(first_start=first_start)["changed"]
+    assert file.read_text() == "canary-7\n"
+
+
+def test_data_that_was_there_before_needs_no_secret(host: Host, first_start: dict[str, str]) -> None:
+    Path(first_start["makes"]).touch()
+    assert host(first_start=first_start)["changed"]
+    assert Path(first_start["file"]).read_text() == ""
 
 
 def test_a_mounted_file_restarts_its_reader_once(host: Host) -> None:

@@ -473,6 +473,23 @@ def test_a_node_that_hides_the_wanted_one_is_found(source: str, links: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("roles", "runtime", "lost", "found"),
+    [
+        (["postgres"], "container", ["/srv/data/PG_VERSION"], 1),
+        (["postgres"], "container", ["/srv/other/PG_VERSION"], 0),
+        (["postgres"], "container", [], 0),
+        (["postgres"], "external", ["/srv/data/PG_VERSION"], 0),
+        (["temporal"], "container", ["/srv/data/PG_VERSION"], 0),
+    ],
+)
+def test_data_that_is_gone_is_found(roles: list[str], runtime: str, lost: list[str], found: int) -> None:
+    values = {"postgres_data_directory": "/srv//data/", "postgres_directory": "/srv/pg", "postgres_runtime": runtime}
+    problems = platform.check_data(roles, values, {"lost_data": lost})
+    assert [p.about for p in problems] == ["postgres_data_directory"] * found
+    assert all("remove /srv/pg/secrets/postgres/first-start-password on the host." in p.text for p in problems)
+
+
+@pytest.mark.parametrize(
     ("roles", "wanted", "there", "found"),
     [
         (["nginx"], True, False, 1),
