@@ -191,7 +191,7 @@ def _platform(
         *platform.check_namespaces(
             "topology_namespaces",
             values.get("topology_namespaces"),
-            {str(a.get("name")): str(a["namespace"]) for a in declared if a.get("namespace")},
+            platform.namespaces_of(declared),
         ),
     ]
     if "os" not in probe:

@@ -163,6 +163,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._client import SY
 from ansible_collections.durable.temporal.plugins.module_utils._duration import format_duration, parse_duration
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
 from ansible_collections.durable.temporal.plugins.module_utils._health import EXPECTED, require
+from ansible_collections.durable.temporal.plugins.module_utils._namespaces import NAMESPACE
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Item, Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 
@@ -171,19 +172,6 @@ DEFAULT_RETENTION = "7d"
 TEXTS = ("description", "owner_email", "history_archival_uri", "visibility_archival_uri")
 STATES = ("history_archival_state", "visibility_archival_state")
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$", re.ASCII)
-
-NAMESPACE: dict[str, dict[str, t.Any]] = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "retention": {"type": "str"},
-    "description": {"type": "str"},
-    "owner_email": {"type": "str"},
-    "data": {"type": "dict"},
-    "history_archival_state": {"type": "str", "choices": ["enabled", "disabled"]},
-    "history_archival_uri": {"type": "str"},
-    "visibility_archival_state": {"type": "str", "choices": ["enabled", "disabled"]},
-    "visibility_archival_uri": {"type": "str"},
-}
 
 
 class Server(t.Protocol):

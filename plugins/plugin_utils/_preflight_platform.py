@@ -23,6 +23,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
     InvalidApplication,
     normalise,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._client import SYSTEM_NAMESPACE
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
 from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
@@ -780,6 +781,15 @@ def check_namespace_names(variable: str, declared: t.Any) -> list[Problem]:
     ]
 
 
+def namespaces_of(declared: Sequence[Mapping[str, t.Any]]) -> dict[str, str]:
+    """Application that polls → its namespace; that of Temporal's SDK when it names none."""
+    return {
+        str(a.get("name")): str(a.get("namespace") or "default")
+        for a in declared
+        if a.get("namespace") or a.get("task_queues")
+    }
+
+
 def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str] | None = None) -> list[Problem]:
     """Namespaces that are declared twice, have no such retention, or that an application uses and nobody declares.
 
@@ -792,12 +802,10 @@ def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str]
     names: list[str] = []
     for index, namespace in enumerate(n for n in declared if isinstance(n, Mapping)):
         name, retention = str(namespace.get("name", "")), namespace.get("retention")
-        if name in names:
-            problems.append(
-                wrong(
-                    f"{variable}[{index}].name", f"{name!r} for the second time", "each namespace once", "Merge them."
-                )
-            )
+        if name in names or name == SYSTEM_NAMESPACE:
+            found = f"{name!r} for the second time" if name in names else f"{name!r}, which is the server's own"
+            expected, step = "each namespace once, and only yours", "Merge them, or take it out."
+            problems.append(wrong(f"{variable}[{index}].name", found, expected, step))
         names.append(name)
         if retention is not None and _seconds(retention) < SHORTEST_RETENTION_SECONDS:
             problems.append(
@@ -809,13 +817,13 @@ def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str]
                 )
             )
     for application, name in (wanted or {}).items():
-        if name not in names and name != "default":
+        if name not in names:
             problems.append(
                 wrong(
                     f"the namespace of the application {application}",
                     repr(name),
                     f"one of {', '.join(names) or 'the declared ones'}",
-                    f"Add it to {variable}, or make sure that it exists.",
+                    f"Set namespace, add it to {variable}, or make sure that it exists.",
                     "warning",
                 )
             )

@@ -17,6 +17,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.durable.temporal.plugins.module_utils._namespaces import NAMESPACE
 from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
@@ -39,6 +40,10 @@ _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 Specs = dict[str, dict[str, dict[str, dict[str, t.Any]]]]
 
 
+# Option → what the module that gets it takes.
+HANDED_ON: Mapping[str, options_.Spec] = {"topology_namespaces": NAMESPACE, "temporal_namespaces": NAMESPACE}
+
+
 def read_specs(root: Path = COLLECTION) -> Specs:
     """The argument specifications of every role."""
     specs: Specs = {}
@@ -46,6 +51,10 @@ def read_specs(root: Path = COLLECTION) -> Specs:
         data = yaml.load(path.read_bytes(), Loader=SafeLoader)
         entries = (data or {}).get("argument_specs") or {}
         specs[path.parent.parent.name] = {name: dict(e.get("options") or {}) for name, e in entries.items()}
+    # Roles hand these on to a module, which would only tell a slip when it runs.
+    for options in (options for entries in specs.values() for options in entries.values()):
+        for name in options.keys() & HANDED_ON.keys():
+            options[name] = {**options[name], "options": HANDED_ON[name]}
     return specs
 
 

@@ -862,7 +862,7 @@ PLATFORM = _guards(
     (
         "a namespace declared twice",
         "check_namespaces",
-        "name in names",
+        "name in names or name == SYSTEM_NAMESPACE",
         "False",
         "test_namespaces_that_cannot_be_are_found",
     ),
@@ -883,7 +883,7 @@ PLATFORM = _guards(
     (
         "a namespace that nobody declares",
         "check_namespaces",
-        "name not in names and name != 'default'",
+        "name not in names",
         "False",
         "test_namespaces_that_cannot_be_are_found",
     ),
@@ -1150,7 +1150,7 @@ WIRING = _guards(
         "namespaces are judged",
         "_platform",
         "platform.check_namespaces('topology_namespaces', values.get('topology_namespaces'), "
-        "{str(a.get('name')): str(a['namespace']) for a in declared if a.get('namespace')})",
+        "platform.namespaces_of(declared))",
         "[]",
         "test_what_is_declared_is_judged",
     ),

@@ -659,7 +659,7 @@ def test_a_process_that_is_called_as_a_candidate_is_found() -> None:
 
 def test_namespaces_that_cannot_be_are_found() -> None:
     declared = [{"name": "a", "retention": "7d"}, {"name": "b"}]
-    assert platform.check_namespaces("n", declared, {"orders": "a", "other": "default"}) == []
+    assert platform.check_namespaces("n", declared, {"orders": "a", "other": "b"}) == []
     assert platform.check_namespaces("n", None) == []
     problems = platform.check_namespaces("n", [*declared, {"name": "a", "retention": "5m"}], {"orders": "orders"})
     assert [(p.about, p.level) for p in problems] == [
@@ -669,6 +669,13 @@ def test_namespaces_that_cannot_be_are_found() -> None:
     ]
     (text,) = texts(platform.check_namespaces("n", [{"name": "a", "retention": "a week"}]))
     assert text.startswith("n[0].retention is 'a week'; expected a duration of one hour or more")
+    (text,) = texts(platform.check_namespaces("n", [{"name": "temporal-system"}]))
+    assert "which is the server's own" in text
+
+
+def test_an_application_polls_the_namespace_of_the_sdk_when_it_names_none() -> None:
+    declared = [{"name": "a", "task_queues": ["q"]}, {"name": "b", "namespace": "orders"}, {"name": "api"}]
+    assert platform.namespaces_of(declared) == {"a": "default", "b": "orders"}
 
 
 # several hosts
