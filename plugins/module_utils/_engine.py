@@ -64,9 +64,7 @@ def daemon(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
-def look(
-    run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, settings: str = SETTINGS
-) -> Engine:
+def look(run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, settings: str = SETTINGS) -> Engine:
     """Look at the engine of this host.
 
     :param run: runs a command; returns code, output, error.

@@ -14,9 +14,10 @@ import os
 import sys
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.basic import env_fallback
 from ansible_collections.durable.temporal.plugins.module_utils._client import Json, Settings, Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._venv import DEFAULT_VENV, provide
 
 
@@ -62,7 +63,7 @@ class _Exit:
             os._exit(cls.code)
 
 
-class TemporalModule(AnsibleModule):  # type: ignore[misc]
+class TemporalModule(Module):
     """An Ansible module with the connection options, check mode and errors as sentences."""
 
     def __init__(self, argument_spec: t.Mapping[str, Json], **options: t.Any) -> None:

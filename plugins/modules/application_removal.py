@@ -105,10 +105,10 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils import _accounts, _registry
 from ansible_collections.durable.temporal.plugins.module_utils._application import CONFIGURATION, STATE
 from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Lock, Run, age
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import Pm2Error
 from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import Daemon, listens
@@ -397,7 +397,7 @@ def work(removal: Removal, part: str, check_mode: bool) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "name": {"type": "str", "required": True},
             "declared": {"type": "list", "elements": "str", "default": []},

@@ -246,7 +246,6 @@ import tarfile
 import tempfile
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._artifacts import (
     RECORD,
     Docker,
@@ -256,6 +255,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._artifacts import
     query,
     read_record,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 
 ARGUMENT_SPEC: t.Final[dict[str, t.Any]] = {
     "source": {
@@ -460,7 +460,7 @@ def install(docker: Docker, asked: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = Module(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     asked = module.params["target"]
     if not asked:
         module.fail_json(

@@ -75,7 +75,6 @@ actions:
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._certificates import (
     BUNDLE,
     DIRECTORY,
@@ -85,6 +84,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._certificates imp
     fingerprints,
     read,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 
 
@@ -119,7 +119,7 @@ def make_plan(wanted: t.Mapping[Path, str], bundle: Path, can_rebuild: bool) -> 
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "certificates": {
                 "type": "list",

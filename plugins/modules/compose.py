@@ -182,7 +182,6 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils import _directories, _registry
 from ansible_collections.durable.temporal.plugins.module_utils._compose import (
     INSPECT_FORMAT,
@@ -203,6 +202,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._compose import (
     taken_port,
     telling,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 
 STATE_FILE = ".durable-state.json"
@@ -213,7 +213,7 @@ POLL_SECONDS = 0.2
 class Project:
     """The project on this host: its files, its containers, and the commands that change them."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: Module) -> None:
         self.module = module
         self.directory = Path(module.params["project_directory"])
         self.name: str = module.params["project_name"]
@@ -569,7 +569,7 @@ class FirstStart:
         _registry.remember_data(str(self.makes), str(self.file))
 
 
-def write_mounted(module: AnsibleModule, first: FirstStart | None) -> Plan:
+def write_mounted(module: Module, first: FirstStart | None) -> Plan:
     """Write what the containers mount; what differed, without secrets.
 
     :raises Refused: something stands in the way.
@@ -585,7 +585,7 @@ def write_mounted(module: AnsibleModule, first: FirstStart | None) -> Plan:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "project_directory": {"type": "path", "required": True},
             "project_name": {"type": "str", "default": "temporal"},

@@ -153,7 +153,6 @@ import json
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils import _accounts as accounts
 from ansible_collections.durable.temporal.plugins.module_utils._directories import (
     OPTIONS,
@@ -168,6 +167,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._directories impo
     without_secrets,
     write,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 
 # What systemd calls a unit that starts, or needs no enabling, at boot.
@@ -187,7 +187,7 @@ def digest(directories: t.Sequence[Directory], watch: t.Sequence[str]) -> str:
 
 
 def run(
-    module: AnsibleModule, command: t.Sequence[str], failed: str, environment: t.Mapping[str, str] | None = None
+    module: Module, command: t.Sequence[str], failed: str, environment: t.Mapping[str, str] | None = None
 ) -> str | None:
     """Run a command; ``None`` when it succeeded, otherwise a message that ends with what the command said."""
     code, out, err = module.run_command(
@@ -198,7 +198,7 @@ def run(
     return f"{failed} ({' '.join(command)}: exit code {code}):\n{(err or out).strip()}"
 
 
-def work(module: AnsibleModule) -> dict[str, t.Any]:
+def work(module: Module) -> dict[str, t.Any]:
     params = module.params
     directories, plan = compare(params)
     users = accounts.plan_for(params["users"])
@@ -219,7 +219,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
-def contents(module: AnsibleModule, directories: t.Sequence[Directory], plan: Plan) -> dict[str, t.Any]:
+def contents(module: Module, directories: t.Sequence[Directory], plan: Plan) -> dict[str, t.Any]:
     """Write what differs and put it to use; the result without the services."""
     params = module.params
     result: dict[str, t.Any] = {"changed": bool(plan), "changes": plan.summary(), "applied": False}
@@ -261,7 +261,7 @@ def contents(module: AnsibleModule, directories: t.Sequence[Directory], plan: Pl
     return result
 
 
-def units(module: AnsibleModule, names: t.Sequence[str]) -> dict[str, dict[str, bool]]:
+def units(module: Module, names: t.Sequence[str]) -> dict[str, dict[str, bool]]:
     """Unit to ``{"enabled", "running"}``, for all units with one question to systemd."""
     if not names:
         return {}
@@ -285,7 +285,7 @@ def units(module: AnsibleModule, names: t.Sequence[str]) -> dict[str, dict[str, 
     return found
 
 
-def make_users(module: AnsibleModule, plan: Plan) -> None:
+def make_users(module: Module, plan: Plan) -> None:
     for change in plan:
         tool, *arguments = accounts.command(change)
         command = [module.get_bin_path(tool, required=True), *arguments]
@@ -293,7 +293,7 @@ def make_users(module: AnsibleModule, plan: Plan) -> None:
             raise Refused(problem)
 
 
-def run_units(module: AnsibleModule, plan: Plan) -> None:
+def run_units(module: Module, plan: Plan) -> None:
     for change in plan:
         for verb, done in (("enable", "enabled"), ("start", "running")):
             if done in change.fields and (
@@ -302,7 +302,7 @@ def run_units(module: AnsibleModule, plan: Plan) -> None:
                 raise Refused(f"{problem}\nLook at: journalctl -u {change.key}")
 
 
-def write_and_test(module: AnsibleModule, plan: Plan) -> None:
+def write_and_test(module: Module, plan: Plan) -> None:
     write(plan)
     if not module.params["test_command"]:
         return
@@ -314,7 +314,7 @@ def write_and_test(module: AnsibleModule, plan: Plan) -> None:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             **OPTIONS,
             "test_command": {"type": "list", "elements": "str"},

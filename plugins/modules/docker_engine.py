@@ -62,13 +62,13 @@ engine:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils import _engine, _packages
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._probe import parse_os_release, read
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "source": {"type": "str", "choices": ["auto", "distribution", "vendor", "none"], "default": "auto"},
             "options": {"type": "dict", "required": True},

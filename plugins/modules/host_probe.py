@@ -180,7 +180,6 @@ import shutil
 import time
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils import (
     _artifacts,
     _certificates,
@@ -189,13 +188,14 @@ from ansible_collections.durable.temporal.plugins.module_utils import (
     _probe,
     _registry,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 
 TEMPORAL_COMMAND = "/usr/local/bin/temporal"
 PM2_COMMAND = "/usr/local/bin/pm2"
 PM2_LOGS = "/var/log/pm2"
 
 
-def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
+def containers(module: Module) -> list[dict[str, t.Any]]:
     """The host's containers; none when there is no Docker, or it does not answer."""
     docker = shutil.which("docker")
     if docker is None or not os.path.exists("/run/docker.sock"):
@@ -205,7 +205,7 @@ def containers(module: AnsibleModule) -> list[dict[str, t.Any]]:
     return _probe.parse_containers(output) if returned == 0 else []
 
 
-def packages(module: AnsibleModule) -> str:
+def packages(module: Module) -> str:
     """What dpkg knows; nothing when there is no dpkg, or it is broken, which a task that installs will tell of."""
     tool = shutil.which("dpkg-query")
     try:
@@ -214,7 +214,7 @@ def packages(module: AnsibleModule) -> str:
         return ""
 
 
-def artifacts(module: AnsibleModule) -> dict[str, t.Any]:
+def artifacts(module: Module) -> dict[str, t.Any]:
     """What was installed and is there; nothing when Docker answers something strange."""
     try:
         return _artifacts.present(_artifacts.Docker(module))
@@ -228,7 +228,7 @@ def pm2() -> dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/"]},
             "controller_time": {"type": "float"},

@@ -129,11 +129,11 @@ import urllib.error
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
 from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Holder, Lock, Run, age
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, UNITS, Instance, parse_show
 from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd
 
@@ -370,7 +370,7 @@ def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
     )
 
 
-def _inspect(module: AnsibleModule, names: t.Sequence[str]) -> list[t.Mapping[str, t.Any]]:
+def _inspect(module: Module, names: t.Sequence[str]) -> list[t.Mapping[str, t.Any]]:
     docker = shutil.which("docker")
     if not names or docker is None:
         return []
@@ -379,14 +379,14 @@ def _inspect(module: AnsibleModule, names: t.Sequence[str]) -> list[t.Mapping[st
     return t.cast("list[t.Mapping[str, t.Any]]", json.loads(out or "[]"))
 
 
-def _unit_states(module: AnsibleModule, names: t.Sequence[str]) -> dict[str, str]:
+def _unit_states(module: Module, names: t.Sequence[str]) -> dict[str, str]:
     if not names:
         return {}
     _rc, out, _err = module.run_command(["systemctl", "is-active", *names])
     return dict(zip(names, [*out.split(), *["unknown"] * len(names)]))
 
 
-def _jlist(module: AnsibleModule, home: str, user: str, group: str) -> list[t.Mapping[str, t.Any]]:
+def _jlist(module: Module, home: str, user: str, group: str) -> list[t.Mapping[str, t.Any]]:
     # Asking PM2 without a daemon would start one outside of its unit.
     if not os.path.exists(os.path.join(home, "rpc.sock")):
         return []
@@ -407,9 +407,7 @@ def _jlist(module: AnsibleModule, home: str, user: str, group: str) -> list[t.Ma
         return []
 
 
-def _instances(
-    module: AnsibleModule, application: str, processes: t.Iterable[str], units: str = UNITS
-) -> list[Instance]:
+def _instances(module: Module, application: str, processes: t.Iterable[str], units: str = UNITS) -> list[Instance]:
     # Not loaded means not enabled and not running: patterns only find what is loaded.
     patterns = [f"{application}-{process}@*.service" for process in processes]
     _rc, out, _err = module.run_command(["systemctl", "show", SHOWN, *patterns]) if patterns else (0, "", "")
@@ -417,7 +415,7 @@ def _instances(
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "containers": {"type": "list", "elements": "str", "default": []},
             "services": {"type": "list", "elements": "str", "default": []},

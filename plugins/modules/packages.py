@@ -99,8 +99,8 @@ import re
 import time
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils import _packages
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._packages import PLAIN, Installed
 from ansible_collections.durable.temporal.plugins.module_utils._probe import parse_os_release, read
 
@@ -226,7 +226,7 @@ def bring(apt: Apt, missing: t.Sequence[str], release: t.Mapping[str, str], advi
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "name": {"type": "list", "elements": "str", "default": []},
             "by_release": {"type": "dict", "default": {}},

@@ -121,7 +121,7 @@ server_version:
 import time
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Item, Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._postgres import (
     LOGIN_OPTIONS,
@@ -238,7 +238,7 @@ def reload(connection: t.Any, wanted: t.Mapping[str, t.Any]) -> dict[str, Settin
 class Settings:
     """The settings that are wanted, compared with those of the server."""
 
-    def __init__(self, module: AnsibleModule, connection: t.Any, superuser: bool) -> None:
+    def __init__(self, module: Module, connection: t.Any, superuser: bool) -> None:
         self.wanted: dict[str, t.Any] = module.params["settings"]
         self.changes: list[Alteration] = []
         self.present: dict[str, Setting] = {}
@@ -277,7 +277,7 @@ class Settings:
         return sorted(names)
 
 
-def run(module: AnsibleModule, connection: t.Any) -> dict[str, t.Any]:
+def run(module: Module, connection: t.Any) -> dict[str, t.Any]:
     """Compare and, outside check mode, change."""
     version, superuser = rows(
         connection, "select current_setting('server_version'), current_setting('is_superuser') = 'on'"
@@ -297,7 +297,7 @@ def run(module: AnsibleModule, connection: t.Any) -> dict[str, t.Any]:
     }
 
 
-def predict(module: AnsibleModule) -> dict[str, t.Any]:
+def predict(module: Module) -> dict[str, t.Any]:
     """What a server that does not answer yet will get, once it does."""
     plan = Plan()
     if module.params["must_answer"]:
@@ -318,7 +318,7 @@ def report(plan: Plan, waiting: list[str]) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             **LOGIN_OPTIONS,
             "former_password_file": {"type": "path", "no_log": False},

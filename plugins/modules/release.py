@@ -258,9 +258,9 @@ import typing as t
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._dependencies import Nothing, Npm, Wheels
 from ansible_collections.durable.temporal.plugins.module_utils._lock import ANY, HeldError, Lock, Run
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import compare
 from ansible_collections.durable.temporal.plugins.module_utils._release import (
     ID,
@@ -456,7 +456,7 @@ class Work:
     :param run: the run of a playbook that this call is a part of.
     """
 
-    def __init__(self, module: AnsibleModule, run: Run) -> None:
+    def __init__(self, module: Module, run: Run) -> None:
         self.module = module
         self.run = run
         self.state: str = module.params["state"]
@@ -590,7 +590,7 @@ class Work:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
             "state": {"type": "str", "choices": ["present", "live", "rejected", "settled"], "default": "present"},

@@ -84,7 +84,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import PATH, Account, give_way, run_as
 
 INCOMPATIBLE = 3
@@ -165,7 +165,7 @@ def replay(application: dict[str, t.Any], release: str, environment: t.Mapping[s
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
             "environments": {"type": "dict", "default": {}, "no_log": True},

@@ -142,13 +142,14 @@ import re
 import subprocess
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.basic import env_fallback
 from ansible_collections.durable.temporal.plugins.module_utils._database import (
     DATABASE,
     DRIVERS,
     Database,
     DatabaseError,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Change, Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._venv import DEFAULT_VENV, provide
 from ansible_collections.durable.temporal.plugins.module_utils._versions import (
@@ -384,7 +385,7 @@ def migrate(
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "database": {"type": "dict", "required": True, "options": DATABASE},
             "server_version": {"type": "str", "required": True},

@@ -240,8 +240,8 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.durable.temporal.plugins.module_utils._application import candidate_queue
+from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._registry import refusal
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import (
@@ -302,7 +302,7 @@ def write(path: Path, content: str, mode: int) -> None:
 class Work:
     """One application: compared, brought to the wanted state, watched."""
 
-    def __init__(self, module: AnsibleModule, application: dict[str, t.Any], systemd: Systemd) -> None:
+    def __init__(self, module: Module, application: dict[str, t.Any], systemd: Systemd) -> None:
         self.module = module
         self.application = application
         self.systemd = systemd
@@ -621,7 +621,7 @@ class Work:
 class Candidate(Work):
     """A release of one application, tried beside the live one."""
 
-    def __init__(self, module: AnsibleModule, application: dict[str, t.Any], systemd: Systemd) -> None:
+    def __init__(self, module: Module, application: dict[str, t.Any], systemd: Systemd) -> None:
         super().__init__(module, application, systemd)
         self.queues: list[str] = []
         self.tried = False
@@ -727,7 +727,7 @@ def result(works: t.Sequence[Work]) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": APPLICATION},
             "secrets": {"type": "dict", "default": {}, "no_log": True},

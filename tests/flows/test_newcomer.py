@@ -40,6 +40,17 @@ HOSTS: Mapping[str, Mapping[str, Any]] = {
     "debian13": {},
     "debian12-engine": {"docker_source": "none", "pm2_worker_node_source": "controller"},
 }
+# What some houses have on every host: another language, and a umask with which only root may read what root has written.
+HOUSE = """
+set -e
+apt-get -qq update
+DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends locales
+sed -i 's/^# de_DE.UTF-8/de_DE.UTF-8/' /etc/locale.gen
+locale-gen
+echo LANG=de_DE.UTF-8 >/etc/default/locale
+echo 'Defaults umask=0077, umask_override' >/etc/sudoers.d/house
+"""
+IN_A_HOUSE = "debian13"
 
 
 def blocks() -> list[list[str]]:
@@ -130,6 +141,8 @@ def newcomer(
     subprocess.run(make, check=True)
     try:
         subprocess.run([scripts / "vm", "up", vm, image], check=True)
+        if image == IN_A_HOUSE:
+            subprocess.run(["docker", "exec", vm, "sh", "-c", HOUSE], check=True, capture_output=True)
         yield begin(vm, tarball, folder, HOSTS[image])
     finally:
         subprocess.run([scripts / "vm", "down", vm], check=True)
@@ -245,6 +258,12 @@ def test_the_account_has_left_nothing_and_root_cannot_log_in(newcomer: Newcomer)
     image = "-not -path '/opt/*/temporal/secrets/temporal*'"
     assert on(newcomer.vm, f"find /etc /opt /srv /var -xdev -user {OPERATOR} {image}") == ""
     assert on(newcomer.vm, "find /root/.ssh -name authorized_keys -size +0", check=False) == ""
+
+
+def test_the_host_is_as_its_house_has_it(newcomer: Newcomer) -> None:
+    said = newcomer.shell.run("ansible all -i inventory -b -m ansible.builtin.shell -a 'umask; locale'")
+    in_a_house = newcomer.vm.endswith(IN_A_HOUSE)
+    assert ("0077" in said, "LANG=de_DE.UTF-8" in said) == (in_a_house, in_a_house)
 
 
 def test_init_refuses_to_overwrite_what_was_changed(newcomer: Newcomer) -> None:
