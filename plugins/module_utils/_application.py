@@ -104,7 +104,8 @@ PROCESS_DEFAULTS: dict[str, dict[str, t.Any]] = {
         "node_args": "",
         "max_memory_restart": "",
         "restart_delay": 3000,
-        "max_restarts": 10,
+        # As long as Temporal is away, a worker ends soon after its start. PM2 would never try it again.
+        "max_restarts": 1_000_000_000,
         "min_uptime": "10s",
         "kill_timeout": 30000,
         "wait_ready": True,

@@ -36,7 +36,6 @@ COMPARED = (
     "node_args",
     "max_memory_restart",
     "restart_delay",
-    "max_restarts",
     "min_uptime",
     "kill_timeout",
     "wait_ready",
@@ -44,7 +43,18 @@ COMPARED = (
 )
 # What the collection decides itself, as the reference of the role says. Not worth a word.
 DECIDED = {
-    *("name", "cwd", "env", "autorestart", "vizion", "pmx", "disable_source_map_support", "source_map_support", "time"),
+    *(
+        "name",
+        "cwd",
+        "env",
+        "autorestart",
+        "max_restarts",
+        "vizion",
+        "pmx",
+        "disable_source_map_support",
+        "source_map_support",
+        "time",
+    ),
     *("out_file", "error_file", "output", "error", "log_file", "log", "merge_logs", "combine_logs", "log_date_format"),
 }
 OTHER_NAMES = {"interpreter_args": "node_args", "node_arguments": "node_args", "exec_interpreter": "interpreter"}

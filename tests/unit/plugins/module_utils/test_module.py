@@ -19,10 +19,10 @@ MODULES = Path(__file__).resolve().parents[4] / "plugins" / "modules"
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    before = os.umask(0o077)
+    before = os.umask(0o077), locale.setlocale(locale.LC_ALL)
     yield
-    os.umask(before)
-    locale.setlocale(locale.LC_ALL, "C")
+    os.umask(before[0])
+    locale.setlocale(locale.LC_ALL, before[1])
 
 
 @pytest.mark.usefixtures("settings")
