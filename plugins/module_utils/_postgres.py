@@ -201,6 +201,34 @@ select s.name, s.setting, s.unit, s.vartype, s.context, s.source, s.boot_val, s.
 """
 
 
+# Settings whose lists PostgreSQL quotes: one text with a comma would be one name with a comma in it.
+LISTS: t.Final = (
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+)
+PRELOADED: t.Final = ("local_preload_libraries", "session_preload_libraries", "shared_preload_libraries")
+
+
+def elements(name: str, value: t.Any) -> list[t.Any]:
+    """What a setting is set to, one by one: a list as it is written, or as a text with commas."""
+    if isinstance(value, str) and name in LISTS:
+        return [part.strip().strip('"') for part in value.split(",") if part.strip()] or [""]
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def in_effect(setting: Setting) -> tuple[str, str]:
+    """The line of ``postgresql.auto.conf`` that a setting which waits for a restart had before.
+
+    Returns a regular expression for the line that it has now, and the line.
+    """
+    value = setting.setting.replace("\\", "\\\\").replace("'", "''")
+    return f"^(){re.escape(setting.name)} *=.*$", f"{setting.name} = '{value}'"
+
+
 def render(value: t.Any) -> str:
     """A YAML value in PostgreSQL's spelling. Lists become the elements, separated by a comma."""
     if isinstance(value, bool):
@@ -225,7 +253,7 @@ def canonical(text: str, setting: Setting) -> Value:
         return round(number) if setting.vartype == "integer" else float(number)
     if setting.vartype == "enum":
         return text.strip().lower()
-    return text
+    return ", ".join(elements(setting.name, text)) if setting.name in LISTS else text
 
 
 def _scaled(text: str, setting: Setting) -> float:
@@ -296,7 +324,7 @@ def compare_settings(
                 alterations.append(Alteration(setting, None))
             continue
         try:
-            value = canonical(render(raw), setting)
+            value = canonical(render(elements(name, raw)), setting)
         except ValueError as error:
             problems.append(str(error))
             continue
@@ -330,7 +358,7 @@ def needs_reload(wanted: t.Mapping[str, t.Any], present: t.Mapping[str, Setting]
             due = (
                 render(raw) != "-1"
                 and setting.source in ("default", "configuration file")
-                and canonical(setting.setting, setting) != canonical(render(raw), setting)
+                and canonical(setting.setting, setting) != canonical(render(elements(name, raw)), setting)
             )
         if due:
             missed.append(name)

@@ -111,6 +111,12 @@ pending_restart:
   returned: success
   type: list
   elements: str
+put_back:
+  description:
+    - What C(postgresql.auto.conf) had for them, as O(durable.temporal.directory_contents#module:directories[].edits) takes it,
+      for a server that does not start with them.
+  returned: success
+  type: dict
 server_version:
   description: Version of the server, empty when none answered.
   returned: success
@@ -125,12 +131,15 @@ from ansible_collections.durable.temporal.plugins.module_utils._module import Mo
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Item, Plan, compare
 from ansible_collections.durable.temporal.plugins.module_utils._postgres import (
     LOGIN_OPTIONS,
+    PRELOADED,
     READ_SETTINGS,
     Alteration,
     Refused,
     Setting,
     compare_settings,
     connect,
+    elements,
+    in_effect,
     login,
     make_verifier,
     needs_reload,
@@ -148,6 +157,8 @@ except ImportError:
 GOOD = "as declared"
 OTHER = "another one"
 RELOAD_SECONDS = 5.0
+# SQLSTATE of a file that is not there.
+NO_FILE = "58P01"
 
 
 def wanted_items(params: t.Mapping[str, t.Any]) -> dict[str, Item]:
@@ -218,8 +229,8 @@ def alter(connection: t.Any, change: Alteration) -> None:
     if change.wanted is None:
         statement = sql.SQL("ALTER SYSTEM RESET {}").format(name)
     else:
-        elements = change.wanted if isinstance(change.wanted, list) else [change.wanted]
-        values = sql.SQL(", ").join(sql.Literal(render(element)) for element in elements)
+        parts = elements(change.setting.name, change.wanted)
+        values = sql.SQL(", ").join(sql.Literal(render(part)) for part in parts)
         statement = sql.SQL("ALTER SYSTEM SET {} = {}").format(name, values)
     rows(connection, statement)
 
@@ -233,6 +244,21 @@ def reload(connection: t.Any, wanted: t.Mapping[str, t.Any]) -> dict[str, Settin
         if not needs_reload(wanted, present) or time.monotonic() > deadline:
             return present
         time.sleep(0.02)
+
+
+def missing_libraries(connection: t.Any, changes: t.Iterable[Alteration]) -> list[str]:
+    """Sentences about libraries that are to be preloaded and that the server does not have: it would not start."""
+    problems = []
+    for change in changes:
+        name = change.setting.name
+        for library in filter(None, elements(name, change.wanted) if name in PRELOADED else ()):
+            try:
+                rows(connection, sql.SQL("LOAD {}").format(sql.Literal(library)))
+            except psycopg2.Error as error:
+                # Others are of libraries that want to be preloaded.
+                if error.pgcode == NO_FILE:
+                    problems.append(f"{name} has {library!r}, which is not installed there")
+    return problems
 
 
 class Settings:
@@ -251,6 +277,7 @@ class Settings:
             )
         self.present = read_settings(connection)
         self.changes, problems = compare_settings(self.wanted, self.present)
+        problems += missing_libraries(connection, self.changes)
         if problems:
             module.fail_json(msg="Settings that this server does not take: " + "; ".join(problems))
 
@@ -276,6 +303,10 @@ class Settings:
             names |= {change.setting.name for change in self.changes if change.setting.needs_restart}
         return sorted(names)
 
+    def put_back(self) -> dict[str, str]:
+        """What those have that wait for a restart, as long as the server has not started with them."""
+        return dict(in_effect(s) for name, s in self.present.items() if name in self.wanted and s.pending_restart)
+
 
 def run(module: Module, connection: t.Any) -> dict[str, t.Any]:
     """Compare and, outside check mode, change."""
@@ -293,6 +324,7 @@ def run(module: Module, connection: t.Any) -> dict[str, t.Any]:
     return {
         "answered": True,
         "server_version": str(version).split(" ", 1)[0],
+        "put_back": settings.put_back(),
         **report(plan, settings.waiting(module.check_mode)),
     }
 
@@ -304,7 +336,7 @@ def predict(module: Module) -> dict[str, t.Any]:
         plan = compare(wanted_items(module.params), {})
         for name, value in module.params["settings"].items():
             plan.add(f"setting {name}", None, {"value": render(value)})
-    return {"answered": False, "server_version": "", **report(plan, [])}
+    return {"answered": False, "server_version": "", "put_back": {}, **report(plan, [])}
 
 
 def report(plan: Plan, waiting: list[str]) -> dict[str, t.Any]:

@@ -256,9 +256,20 @@ def test_wrong_database_password_is_said_plainly(inventory: Path, orders: Orders
     assert site.changed == [], "the run with the wrong password had changed something"
 
 
-def test_a_data_disk_that_is_not_mounted_begins_no_other_database(
-    inventory: Path, orders: Orders, on_vm: OnVm
-) -> None:
+def test_a_setting_with_which_postgresql_does_not_start_is_put_back(inventory: Path, orders: Orders) -> None:
+    for wrong, told in (
+        ({"shared_preload_libraries": "auto_explain, nosuch"}, "'nosuch', which is not installed there"),
+        ({"shared_buffers": "400GB"}, "The server runs again, with what it had: shared_buffers"),
+    ):
+        site = play("site", inventory, extra={"postgres_custom_config": wrong})
+        assert site.rc != 0
+        assert told in site.failure
+        eventually("the platform is back", orders.healthy)
+    again = play("site", inventory)
+    assert (again.rc, again.changed) == (0, []), again.failure
+
+
+def test_a_data_disk_that_is_not_mounted_begins_no_other_database(inventory: Path, orders: Orders, on_vm: OnVm) -> None:
     data = "/opt/order-processing/temporal/postgres-data"
     orders.start("before-the-disk-went")
     on_vm(f"docker stop temporal-postgres && mv {data} {data}.away && mkdir {data} && docker start temporal-postgres")
@@ -273,7 +284,9 @@ def test_a_data_disk_that_is_not_mounted_begins_no_other_database(
         assert f"postgres_data_directory is {data}, where a database was made, and there is none now" in site.failure
     finally:
         # Nothing was written into it.
-        on_vm(f"docker stop temporal-postgres && rmdir {data} && mv {data}.away {data} && docker start temporal-postgres")
+        on_vm(
+            f"docker stop temporal-postgres && rmdir {data} && mv {data}.away {data} && docker start temporal-postgres"
+        )
     eventually("the platform is back", orders.healthy)
     orders.signal("before-the-disk-went", "approve")
     site = play("site", inventory)

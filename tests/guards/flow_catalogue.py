@@ -51,6 +51,11 @@ NO_FOREIGN = ("plugins/action/preflight.py", "*platform.check_foreign(ports, pro
 
 FLOW_GUARDS: list[FlowGuard] = [
     _bad_day(
+        "test_a_setting_with_which_postgresql_does_not_start_is_put_back",
+        "what was in effect is put back",
+        ("plugins/modules/postgres_server.py", '"put_back": settings.put_back(),', '"put_back": {},'),
+    ),
+    _bad_day(
         "test_a_data_disk_that_is_not_mounted_begins_no_other_database",
         "preflight asks for the data that was made",
         ("plugins/action/preflight.py", "*platform.check_data(roles, values, probe),", ""),

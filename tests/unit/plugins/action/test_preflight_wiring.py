@@ -200,7 +200,14 @@ def test_data_that_is_gone_is_judged() -> None:
 
 
 def test_the_engine_is_judged() -> None:
-    engine = {"program": True, "version": "20.10.24", "package": "docker.io", "own": True, "edited": False, "settings": {}}
+    engine = {
+        "program": True,
+        "version": "20.10.24",
+        "package": "docker.io",
+        "own": True,
+        "edited": False,
+        "settings": {},
+    }
     judged = judge(["docker"], {**PROBE, "engine": engine}, docker_source="none")
     assert about(judged) == ["docker_source"]
     assert judge(["docker"], {**PROBE, "engine": {**engine, "version": "26.1.5"}})["problems"] == []

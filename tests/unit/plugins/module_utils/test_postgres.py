@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import typing as t
 from dataclasses import replace
 
@@ -13,7 +14,9 @@ from ansible_collections.durable.temporal.plugins.module_utils._postgres import 
     canonical,
     check_range,
     compare_settings,
+    elements,
     explain,
+    in_effect,
     make_verifier,
     needs_reload,
     render,
@@ -108,6 +111,23 @@ def names(wanted: dict[str, t.Any], *present: Setting) -> list[str]:
     changes, problems = compare_settings(wanted, {row.name: row for row in present})
     assert problems == []
     return [change.setting.name for change in changes]
+
+
+@pytest.mark.parametrize("wanted", ["a, b", 'a,"b"', ["a", "b"]])
+def test_lists_are_lists_however_they_are_written(wanted: str | list[str]) -> None:
+    row = setting("shared_preload_libraries", vartype="string", unit=None, setting="", boot="", configured=None)
+    assert elements(row.name, wanted) == ["a", "b"]
+    assert compare_settings({row.name: wanted}, {row.name: replace(row, configured='a, "b"')}) == ([], [])
+    assert len(compare_settings({row.name: wanted}, {row.name: row})[0]) == 1
+    assert elements("application_name", "a, b") == ["a, b"]
+    assert elements(row.name, "") == [""]
+
+
+def test_what_was_in_effect_can_be_written_back() -> None:
+    pattern, line = in_effect(setting("shared_buffers", setting="16384"))
+    text = "shared_buffers = '400GB'\nshared_buffers_more = '1'\n"
+    assert re.sub(pattern, line, text, flags=re.MULTILINE) == "shared_buffers = '16384'\nshared_buffers_more = '1'\n"
+    assert in_effect(setting("x", setting="it's\\"))[1] == "x = 'it''s\\\\'"
 
 
 def test_only_values_that_differ_are_altered() -> None:

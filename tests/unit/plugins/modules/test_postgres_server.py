@@ -18,7 +18,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.durable.temporal.plugins.module_utils import _postgres
 from ansible_collections.durable.temporal.plugins.modules import postgres_server
 
-pytest.importorskip("psycopg2")
+psycopg2 = pytest.importorskip("psycopg2")
 
 SECRET = "canary-7f3a"
 WANTED: dict[str, t.Any] = {
@@ -30,7 +30,11 @@ WANTED: dict[str, t.Any] = {
 class Server:
     """Roles (name to verifier) and databases (name to owner); ``statements`` is what its log would show."""
 
+    class NoFile(psycopg2.Error):
+        pgcode = "58P01"
+
     def __init__(self, superuser: bool = True) -> None:
+        self.missing = "none of them"
         self.superuser = superuser
         self.roles: dict[str, str] = {}
         self.databases: dict[str, str] = {"postgres": "postgres"}
@@ -42,6 +46,9 @@ class Server:
             ),
             "shared_buffers": _postgres.Setting(
                 "shared_buffers", "16384", "8kB", "integer", "postmaster", "default", "16384", "16", "1073741823", False
+            ),
+            "shared_preload_libraries": _postgres.Setting(
+                "shared_preload_libraries", "", None, "string", "postmaster", "default", "", None, None, False
             ),
         }
 
@@ -70,6 +77,8 @@ class Server:
         words = [str(part.wrapped if hasattr(part, "wrapped") else part.string) for part in self.flat(query)]
         text = re.sub(r" +", " ", " ".join(words))
         self.statements.append(text)
+        if text.startswith("LOAD") and self.missing in text:
+            raise self.NoFile
         if match := re.match(r"ALTER SYSTEM SET (\S+) ?= ?(\S+)", text):
             self.settings[match[1]] = replace(self.settings[match[1]], configured=match[2])
         elif match := re.match(r"(CREATE|ALTER) ROLE (\S+) LOGIN PASSWORD (\S+)", text):
@@ -190,6 +199,27 @@ def test_settings_are_changed_and_what_waits_for_a_restart_is_told() -> None:
         assert (answer["restart_required"], answer["pending_restart"]) == (True, ["shared_buffers"])
     assert not server(**tuned)[0]["changed"]
     assert server()[0]["pending_restart"] == [], "not asked about"
+
+
+def test_what_was_in_effect_is_handed_on_for_a_server_that_does_not_start() -> None:
+    server = Server()
+    tuned = {"settings": {"work_mem": "8MB", "shared_buffers": "400GB"}}
+    assert server(check=True, **tuned)[0]["put_back"] == {}
+    back = {"^()shared_buffers *=.*$": "shared_buffers = '16384'"}
+    # Also of a run before, which was cut off.
+    assert [server(**tuned)[0]["put_back"] for _time in range(2)] == [back, back]
+
+
+def test_a_library_that_is_not_there_is_told_before_anything_changes() -> None:
+    server = Server()
+    server.missing = "pg_nosuch"
+    tuned = {"settings": {"shared_preload_libraries": "auto_explain, pg_nosuch"}}
+    failed = server(**tuned)[0]
+    assert "shared_preload_libraries has 'pg_nosuch', which is not installed there" in failed["msg"]
+    assert [s for s in server.statements if not s.startswith("LOAD")] == []
+    server.missing = "none of them"
+    assert server(**tuned)[0]["changed"]
+    assert "ALTER SYSTEM SET shared_preload_libraries = auto_explain , pg_nosuch" in server.statements
 
 
 @pytest.mark.parametrize(("superuser", "settings"), [(False, {"work_mem": "8MB"}), (True, {"work_men": "8MB"})])
