@@ -22,8 +22,8 @@ RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependen
 REPLAY = ("name", "root", "user", "group", "replay_command")
 HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "releases", "shared", "configuration", "logs")
 POLLERS = ("temporal_address", "namespace", "task_queues", "poller_identity")
-PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url", *POLLERS)
-SYSTEMD = ("name", "releases", "current", "configuration", "health_url")
+PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url", "candidate", *POLLERS)
+SYSTEMD = ("name", "releases", "current", "configuration", "health_url", "candidate")
 STATUS = ("name", "user", "group", "runtime", "pm2_home", "health_url", "root")
 
 

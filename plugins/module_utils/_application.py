@@ -76,6 +76,7 @@ DEFAULTS: dict[str, t.Any] = {
     "namespace": "",
     "task_queues": [],
     "poller_identity": "",
+    "candidate": True,
     "temporal_address": "",
     "temporal_address_variables": ["TEMPORAL_ADDRESS"],
     "port": None,

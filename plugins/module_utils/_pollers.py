@@ -4,7 +4,7 @@
 """Whether the server sees workers poll task queues.
 
 Private to this collection. A task queue is wanted as the module task_queue_info takes it: ``name``, ``namespace``,
-``types``, ``identity_pattern``, ``min_pollers`` and ``newer_than``.
+``types``, ``identity_pattern``, ``min_pollers``, ``max_pollers`` and ``newer_than``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,24 @@ from ansible_collections.durable.temporal.plugins.module_utils._client import Te
 PASSING = ("unreachable", "not_temporal", "namespace_not_found", "deadline", "limit")
 
 Row = dict[str, t.Any]
+
+
+NOBODY: t.Final[dict[str, t.Any]] = {"min_pollers": 0, "max_pollers": 0, "newer_than": None}
+
+
+def own_identity(numbers: t.Iterable[int]) -> str:
+    """The pattern of the identities that the SDK gives to workers in these processes."""
+    return f"^({'|'.join(str(number) for number in numbers if number)})@"
+
+
+def stray(queue: t.Mapping[str, t.Any], row: Row) -> str:
+    """The sentence about workers that poll a queue which they must leave alone."""
+    who = ", ".join(poller["identity"] for poller in row["pollers"] if poller["counts"])
+    return (
+        f"its worker {who} polls the task queue {queue['name']} of the live release, although TEMPORAL_TASK_QUEUE names "
+        f"another one. It was ended at once; until then it may have done tasks of running workflows. Let the program "
+        "read TEMPORAL_TASK_QUEUE, or set candidate: false for the application, so that it is tried only when it is live"
+    )
 
 
 def row_for(queue: t.Mapping[str, t.Any], kind: str, pollers: t.Sequence[Row], now: float) -> Row:
@@ -42,15 +60,22 @@ def row_for(queue: t.Mapping[str, t.Any], kind: str, pollers: t.Sequence[Row], n
         "name": queue["name"],
         "namespace": queue["namespace"],
         "type": kind,
-        "ready": counted >= queue["min_pollers"],
+        "ready": counted >= queue["min_pollers"] and not excess(queue, counted),
         "counted": counted,
         "expected": queue["min_pollers"],
         "pollers": rows,
     }
 
 
+def excess(queue: t.Mapping[str, t.Any], counted: int) -> bool:
+    """Whether there are pollers that must not be."""
+    return queue["max_pollers"] is not None and counted > queue["max_pollers"]
+
+
 def complaint(queue: t.Mapping[str, t.Any], row: Row) -> str:
     """The sentence about a queue that is not ready."""
+    if excess(queue, row["counted"]):
+        return f"Refused: {stray(queue, row)}."
     conditions = []
     if queue["identity_pattern"]:
         conditions.append(f"whose identity matches '{queue['identity_pattern']}'")

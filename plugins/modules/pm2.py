@@ -87,6 +87,10 @@ options:
           - Address that must answer 200, as seen from the managed host, before an application counts as running.
           - When the answer is JSON with a C(status), that must be V(healthy).
         type: str
+      candidate:
+        description: Whether O(state=candidate) tries it. Without, it does nothing.
+        type: bool
+        default: true
       namespace:
         description: Temporal namespace of O(applications[].task_queues).
         type: str
@@ -291,7 +295,14 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon impor
     Daemon,
     listens,
 )
-from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, complaint, read
+from ansible_collections.durable.temporal.plugins.module_utils._pollers import (
+    NOBODY,
+    PASSING,
+    complaint,
+    own_identity,
+    read,
+    stray,
+)
 from ansible_collections.durable.temporal.plugins.module_utils._registry import refusal
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
@@ -315,6 +326,7 @@ APPLICATION: dict[str, t.Any] = {
     "ecosystem": {"type": "path", "required": True},
     "processes": {"type": "list", "elements": "dict", "options": PROCESS},
     "health_url": {"type": "str"},
+    "candidate": {"type": "bool", "default": True},
     "namespace": {"type": "str"},
     "task_queues": {"type": "list", "elements": "str", "default": []},
     "poller_identity": {"type": "str"},
@@ -324,6 +336,8 @@ STATES = ("started", "reloaded", "candidate", "withdrawn", "deleted")
 # A candidate must answer this often in a row: the first answer of a program may be its last.
 HEALTHY_ANSWERS = 3
 LOG_LINES = 12
+# How much the clocks of this host and of the server may differ.
+CLOCK_SECONDS = 60
 # Lines of a stack trace that are about Node.js and PM2, not about the application.
 INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
 
@@ -366,17 +380,33 @@ class Pollers:
             if error.kind not in PASSING:
                 raise Pm2Error(error.message) from None
 
+    def strays(self, candidates: t.Iterable[Instance], since: float) -> str:
+        """A sentence about a candidate that polls a task queue of the live release, which it was told to leave alone.
+
+        :param since: when it was started, in seconds since the epoch: the server lists pollers that are gone.
+        """
+        if self._temporal is None or not self.application["task_queues"]:
+            return ""
+        wanted = {"namespace": self.application["namespace"] or "default", "types": ["workflow", "activity"]}
+        wanted |= {"identity_pattern": own_identity(i.pid for i in candidates), **NOBODY, "newer_than": since}
+        rows = [{"name": queue, **wanted} for queue in self.application["task_queues"]]
+        try:
+            return next((stray(queue, row) for queue, row in read(self._temporal, rows) if not row["ready"]), "")
+        except TemporalError:
+            # Whether it answers is asked for elsewhere.
+            return ""
+
     def missing(self, queues: t.Iterable[str], found: t.Iterable[Instance]) -> list[str]:
         """Sentences about the task queues that no instance polls. Once there are none, the server is not asked again.
 
         :raises Pm2Error: the server cannot be asked.
         """
-        own = f"^({'|'.join(str(i.pid) for i in found if i.pid)})@"
         wanted = {
             "namespace": self.application["namespace"] or "default",
             "types": ["workflow", "activity"],
-            "identity_pattern": self.application["poller_identity"] or own,
+            "identity_pattern": self.application["poller_identity"] or own_identity(i.pid for i in found),
             "min_pollers": 1,
+            "max_pollers": None,
             "newer_than": None,
         }
         rows = [{"name": queue, **wanted} for queue in queues] if self._asked else []
@@ -663,7 +693,9 @@ class Candidate:
 
     def run(self) -> None:
         """:raises Pm2Error: the release does not work; it is gone again, and what runs was not touched."""
-        if self.module.check_mode or not self.live.is_dir() or not self.daemon.runs():
+        if self.module.check_mode or not self.application["candidate"]:
+            return
+        if not self.live.is_dir() or not self.daemon.runs():
             return
         with self.daemon.alone(self.wait):
             found = self.daemon.settled(self.wait)
@@ -755,12 +787,14 @@ class Candidate:
         :raises Pm2Error: one has crashed, or time is up.
         """
         wanted = [{**p, "definition": e["env"][DEFINITION]} for p, e in zip(processes(file), file["apps"], strict=True)]
-        start = time.monotonic()
+        start, began = time.monotonic(), time.time() - CLOCK_SECONDS
         answers, answer, stable_since = 0, "", start
         while True:
             starting.check()
             self.found = [i for i in self.daemon.listing() if i.name.endswith(CANDIDATE)]
             wrong = trouble(wanted, self.found, self.release)
+            if strays := self.pollers.strays(self.found, began):
+                raise Pm2Error(strays)
             stable_since = time.monotonic() if wrong else stable_since
             if not wrong and url and answers < HEALTHY_ANSWERS:
                 healthy, answer = health(url)

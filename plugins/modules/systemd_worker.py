@@ -95,6 +95,10 @@ options:
           - Address that must answer 200, as seen from the managed host, before an application counts as running.
           - When the answer is JSON with a C(status), that must be V(healthy).
         type: str
+      candidate:
+        description: Whether O(state=candidate) tries it. Without, it does nothing.
+        type: bool
+        default: true
   secrets:
     description:
       - Path to content of the environment files, as P(durable.temporal.systemd_environments#filter) makes them. Written
@@ -284,6 +288,7 @@ APPLICATION: dict[str, t.Any] = {
     "builds": {"type": "bool", "default": False},
     "processes": {"type": "list", "elements": "dict", "required": True, "options": PROCESS},
     "health_url": {"type": "str"},
+    "candidate": {"type": "bool", "default": True},
 }
 # A candidate must answer this often in a row: the first answer of a program may be its last.
 HEALTHY_ANSWERS = 3
@@ -632,7 +637,9 @@ class Candidate(Work):
 
     def run(self) -> None:
         """:raises SystemdError: the release does not work; it is gone again, and what runs was not touched."""
-        if self.module.check_mode or not Path(self.application["current"]).is_dir():
+        if self.module.check_mode or not self.application["candidate"]:
+            return
+        if not Path(self.application["current"]).is_dir():
             return
         with alone(Path("/run/lock") / f"durable-temporal-{self.name}", self.wait):
             self._read()

@@ -51,6 +51,9 @@ options:
         description: How many different pollers must count. With V(0) the queue is only reported.
         type: int
         default: 1
+      max_pollers:
+        description: How many may count at most. More of them end the wait at once, with an error.
+        type: int
       newer_than:
         description:
           - Seconds since the epoch. Only pollers that polled at that time or later count.
@@ -146,7 +149,7 @@ import typing as t
 
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
-from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, Row, complaint, read
+from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, Row, complaint, excess, read
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 
 POLL_SECONDS = 0.5
@@ -161,6 +164,7 @@ TASK_QUEUE: dict[str, dict[str, t.Any]] = {
     },
     "identity_pattern": {"type": "str"},
     "min_pollers": {"type": "int", "default": 1},
+    "max_pollers": {"type": "int"},
     "newer_than": {"type": "float"},
 }
 
@@ -206,6 +210,7 @@ def main() -> None:
             failure = error
         ready = failure is None and all(row["ready"] for _queue, row in rows)
         lasting = failure is not None and failure.kind not in PASSING
+        lasting = lasting or any(excess(queue, row["counted"]) for queue, row in rows)
         if ready or lasting or time.monotonic() >= end:
             break
         time.sleep(POLL_SECONDS)

@@ -38,6 +38,7 @@ UNHEALTHY = (
     ".listen(process.env.PORT, () => process.send('ready'));"
 )
 NOWHERE = "process.env.TEMPORAL_ADDRESS = '127.0.0.1:1';"
+QUEUE = "process.env.TEMPORAL_TASK_QUEUE = 'order-processing-queue';"
 LIVE = "if (process.env.PORT === '3000' && process.env.TEMPORAL_TASK_QUEUE === 'order-processing-queue') "
 
 # Name → what is wrong with the release: edits of its files, and what the refusal says.
@@ -48,6 +49,7 @@ BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {
     "cannot reach Temporal": ({API: before(NOWHERE), WORKER: before(NOWHERE)}, "Temporal|503"),
     "worker crashes": ({WORKER: instead("throw new Error('no work today');")}, "no work today"),
     "worker never polls": ({WORKER: instead(READY)}, "pollers"),
+    "polls the live queue": ({WORKER: before(QUEUE)}, "polls the task queue order-processing-queue of the live release"),
     "cannot replay": ({BUNDLE: early_timer}, r"orderProcessing order-\S+: .*TMPRL1100"),
 }
 # What no candidate shows: it fails only with the port and the task queue of the live release.

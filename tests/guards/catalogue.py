@@ -2290,6 +2290,40 @@ POSTGRES = _guards(
     ),
 )
 
+STRAYS = [
+    *_guards(
+        "candidates",
+        "modules/pm2.py",
+        "modules/test_pm2.py",
+        (
+            "a candidate leaves the live queue alone",
+            "Candidate._watch",
+            "self.pollers.strays(self.found, began)",
+            "''",
+            "test_a_candidate_that_polls_the_live_queue_is_ended_at_once",
+        ),
+        (
+            "what is not to be tried is not",
+            "Candidate.run",
+            "self.module.check_mode or not self.application['candidate']",
+            "self.module.check_mode",
+            "test_a_program_that_can_have_no_other_queue_is_not_tried_beside_the_live_one",
+        ),
+    ),
+    *_guards(
+        "pollers that must not be",
+        "module_utils/_pollers.py",
+        "modules/test_task_queue_info.py",
+        (
+            "too many are an error",
+            "excess",
+            "counted > queue['max_pollers']",
+            "False",
+            "test_pollers_that_must_not_be_end_the_wait",
+        ),
+    ),
+]
+
 COMPOSE = [
     *_guards(
         "compose",
@@ -3699,6 +3733,7 @@ GUARDS = [
     *SCHEMA,
     *POSTGRES,
     *COMPOSE,
+    *STRAYS,
     *SECRETS,
     *REFERENCES,
     *KEY_VAULT,

@@ -364,9 +364,9 @@ def temporal(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> FakeTemporal:
     return made
 
 
-def polling(fake: FakePm2, temporal: FakeTemporal, queue: str) -> None:
+def polling(fake: FakePm2, temporal: FakeTemporal, queue: str, last_access: float = 1.0) -> None:
     """From now on the server lists every process that runs."""
-    rows = [{"identity": f"{pid}@host", "last_access": 1.0} for pid in range(100, 200)]
+    rows = [{"identity": f"{pid}@host", "last_access": last_access} for pid in range(100, 200)]
     temporal.listed |= {("default", queue, kind): rows for kind in ("workflow", "activity")}
 
 
@@ -391,6 +391,24 @@ def test_a_candidate_must_be_seen_polling_its_own_queue(fake: FakePm2, temporal:
     assert "Task queue orders-candidate-r2 (workflow)" in refused["msg"]
     polling(fake, temporal, "orders-candidate-r2")
     assert candidate(fake, options={"pollers": True})["candidates"]
+
+
+def test_a_candidate_that_polls_the_live_queue_is_ended_at_once(fake: FakePm2, temporal: FakeTemporal) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    before = list(fake.rows)
+    polling(fake, temporal, "orders-candidate-r2")
+    polling(fake, temporal, "orders", last_access=time.time())
+    refused = candidate(fake, options={"pollers": True})
+    assert "polls the task queue orders of the live release" in refused["msg"]
+    assert "set candidate: false" in refused["msg"]
+    assert fake.rows == before
+
+
+def test_a_program_that_can_have_no_other_queue_is_not_tried_beside_the_live_one(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    fake.calls.clear()
+    assert candidate(fake, candidate=False)["candidates"] == []
+    assert fake.calls == []
 
 
 @pytest.mark.parametrize("kind", ["unreachable", "permission_denied"])

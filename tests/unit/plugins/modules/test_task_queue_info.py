@@ -57,6 +57,16 @@ def test_only_pollers_that_fulfil_all_conditions_count(conditions: Json, counted
     assert result["task_queues"][0]["counted"] == counted
 
 
+def test_pollers_that_must_not_be_end_the_wait() -> None:
+    fake = server(poller("17@app1"))
+    began = time.monotonic()
+    result = look(fake, wait=30, identity_pattern="^(17)@", min_pollers=0, max_pollers=0)
+    assert result["failed"]
+    assert "its worker 17@app1 polls the task queue orders of the live release" in result["msg"]
+    assert time.monotonic() - began < 10
+    assert look(fake, identity_pattern="^(18)@", min_pollers=0, max_pollers=0)["ready"]
+
+
 def test_too_few_fail_with_what_was_found_and_expected() -> None:
     failed = look(server(poller("7@old", 60)), min_pollers=2, identity_pattern="@app1", newer_than=time.time() - 5)
     assert failed["failed"]
