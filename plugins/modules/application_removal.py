@@ -32,6 +32,13 @@ options:
     type: list
     elements: str
     default: []
+  known:
+    description:
+      - Names of the applications that are declared for any host. A host that has no record of the application, as it only
+        stands in front of those that run it, lets its site go when it is none of them.
+    type: list
+    elements: str
+    default: []
   part:
     description: V(edge) takes away its site only, V(all) everything.
     type: str
@@ -169,6 +176,8 @@ class Removal:
             self.state = "removed" if self.entry.get("removed") else "present"
             if self.name in params["declared"]:
                 self.state = "declared"
+        # A host in front of those that run it has its site, and no record of it.
+        self.in_front = not self.entry and self.name not in {*params["declared"], *params["known"]}
 
     def path(self, absolute: str) -> Path:
         return Path(self.root) / absolute.lstrip("/")
@@ -222,11 +231,11 @@ class Removal:
 
     def plan(self, part: str) -> Plan:
         plan = Plan()
-        if self.state in ("declared", "unknown"):
+        if self.state == "declared" or (self.state == "unknown" and not self.in_front):
             return plan
         for path in self.site():
             plan.add(str(path), {"state": "present"}, None)
-        if part == "edge":
+        if part == "edge" or self.in_front:
             return plan
         for name in (*self.units(), *map(str, self.files())):
             plan.add(name, {"state": "present"}, None)
@@ -364,7 +373,7 @@ class Removal:
 
     def apply(self, part: str) -> None:
         self.leave_the_edge()
-        if part == "all":
+        if part == "all" and not self.in_front:
             self.end()
             self.clear()
 
@@ -401,6 +410,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "declared": {"type": "list", "elements": "str", "default": []},
+            "known": {"type": "list", "elements": "str", "default": []},
             "part": {"type": "str", "choices": ["edge", "all"], "default": "all"},
             "data": {"type": "bool", "default": False},
             "wait_seconds": {"type": "int", "default": 60},

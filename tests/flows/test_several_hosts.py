@@ -163,3 +163,17 @@ def test_a_failure_on_one_host_leaves_both_on_the_old_release(
         assert load.report.lost == 0, load.report
         assert set(load.report.releases) == {old}
     assert play("deploy", platform.inventory, extra=QUICK).rc == 0
+
+
+def test_a_removal_takes_its_site_from_the_edge_before_its_processes_end(platform: Platform) -> None:
+    site = "/etc/nginx/conf.d/order-processing.conf"
+    assert on(VMS["edge"], f"ls {site}")
+    extra = {"remove_application": "order-processing", "topology_applications": []}
+    removed = play("remove", platform.inventory, extra=extra)
+    assert removed.rc == 0, removed.failure
+    changed = [(task.name.rpartition(" : ")[2], task.host) for task in removed.changed]
+    assert changed[0] == ("Take its site from the edge", "edge")
+    assert {host for _name, host in changed[1:]} == {"one", "two"}
+    assert on(VMS["edge"], f"ls {site}", check=False) == ""
+    again = play("remove", platform.inventory, extra=extra)
+    assert (again.rc, again.changed) == (0, []), again.failure

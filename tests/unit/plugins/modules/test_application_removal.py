@@ -91,7 +91,7 @@ class Host:
 
     def remove(self, part: str = "all", check: bool = False, name: str = "orders", **params: t.Any) -> Json:
         self.calls.clear()
-        given = {"name": name, "declared": [], "data": False, "wait_seconds": 1, "pm2": "/opt/pm2/bin/pm2", **params}
+        given = {"name": name, "declared": [], "known": [], "data": False, "wait_seconds": 1, "pm2": "/opt/pm2/bin/pm2", **params}
         removal = module.Removal(given, self.systemd, self.run, str(self.root))
         return module.work(removal, part, check)
 
@@ -108,6 +108,25 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(module, "alone", alone)
     monkeypatch.setattr(module._accounts, "ours", lambda name, system: name in ("orders", "shop"))
     return Host(tmp_path)
+
+
+def test_a_host_in_front_of_those_that_run_it_lets_its_site_go(host: Host) -> None:
+    site = host.path("/etc/nginx/conf.d/orders.conf")
+    host.write("/etc/nginx/conf.d/orders.conf", "# Written by Ansible; changes made here are lost.\n")
+    # Other hosts still run it.
+    assert not host.remove("edge", known=["orders"])["changed"]
+    assert host.remove("edge", check=True)["changed"]
+    assert site.exists()
+    done = host.remove("edge")
+    assert (done["state"], done["changed"], site.exists()) == ("unknown", True, False)
+    assert host.calls == ["nginx -t", "systemctl try-reload-or-restart nginx"]
+    assert not host.remove()["changed"]
+    # Where the first run was cut off.
+    site.write_text("# Written by Ansible; changes made here are lost.\n")
+    assert host.remove("all", data=True)["changed"]
+    assert not site.exists()
+    site.write_text("server {}\n")
+    assert not host.remove("edge")["changed"], "it is somebody else's"
 
 
 def test_the_edge_lets_go_first_then_what_answers_then_the_workers(host: Host) -> None:
