@@ -79,7 +79,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             _options(role, {k: v for k, v in spec.items() if k not in failures}, values)
             for role, spec in wanted.items()
         ]
-        judged[0] += platform.check_namespace_names("topology_namespaces", values.get("topology_namespaces"))
         # What follows from a wrong value cannot be rendered, or is wrong as well.
         causes = {_name(problem) for problem in judged[0]}
         follows = roles_.dependents({name: available[name] for name in own}, causes)
@@ -192,6 +191,7 @@ def _platform(
             "topology_namespaces",
             values.get("topology_namespaces"),
             platform.namespaces_of(declared),
+            bool(((variables or {}).get("groups") or {}).get("temporal")),
         ),
     ]
     if "os" not in probe:

@@ -65,6 +65,13 @@ options:
         description: How long to wait for the answer.
         type: int
         default: 5
+  sites:
+    description:
+      - Names of the sites that nginx must have on this host. Whatever sites of this collection it has must reach their
+        applications.
+    type: list
+    elements: str
+    default: []
   paths:
     description: Paths whose file systems must have room.
     type: list
@@ -124,6 +131,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import typing as t
 import urllib.error
 from datetime import datetime, timezone
@@ -136,6 +144,12 @@ from ansible_collections.durable.temporal.plugins.module_utils._lock import STAL
 from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, UNITS, Instance, parse_show
 from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd
+
+SITES = "/etc/nginx/conf.d"
+SITE_MARK = "# Written by Ansible; changes made here are lost."
+# A server of an upstream, in a site that the role nginx has written.
+UPSTREAM = re.compile(r"^ +server ([^\s;]+:\d+) max_fails=0;$", re.MULTILINE)
+CONNECT_SECONDS = 3.0
 
 LOG_BYTES = 1 << 18
 
@@ -370,6 +384,40 @@ def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
     )
 
 
+def site_checks(declared: t.Collection[str], directory: str = SITES) -> list[Check]:
+    """What stands behind nginx, as nginx sees it. That an application answers on its own host says nothing about it.
+
+    :param declared: names of the sites that must be there.
+    """
+    ours = {p.stem: p for p in sorted(Path(directory).glob("*.conf")) if SITE_MARK in _registry.first_lines(p, 1)}
+    checks = [
+        Check(name, "site at the edge", "failed", "none", "a site", "Run site.yml: nginx has no site for it yet.")
+        for name in declared
+        if name not in ours
+    ]
+    for name, path in ours.items():
+        for server in sorted(set(UPSTREAM.findall(path.read_text(errors="replace")))):
+            found = _connected(server)
+            status: Status = "healthy" if found == "connected" else "failed"
+            message = (
+                ""
+                if status == "healthy"
+                else f"Requests for {name} are answered 502. Have it listen on an address that this host reaches, which "
+                f"topology_application_bind_address has. If it is not declared any more: remove.yml -e remove_application={name}"
+            )
+            checks.append(Check(name, f"nginx reaches {server}", status, found, "connected", message))
+    return checks
+
+
+def _connected(server: str) -> str:
+    host, _colon, port = server.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        return str(error.strerror or error)
+    return "connected"
+
+
 def _inspect(module: Module, names: t.Sequence[str]) -> list[t.Mapping[str, t.Any]]:
     docker = shutil.which("docker")
     if not names or docker is None:
@@ -431,6 +479,7 @@ def main() -> None:
                     "timeout_seconds": {"type": "int", "default": 5},
                 },
             },
+            "sites": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
             "free_percent": {"type": "int", "default": 20},
         },
@@ -459,6 +508,7 @@ def main() -> None:
     runtimes = {str(a["name"]): str(a.get("runtime", "pm2")) for a in options["applications"]}
     checks += declared_checks(runtimes, _registry.records(), _registry.runtimes())
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
+    checks += site_checks(options["sites"])
     for path in options["paths"]:
         if os.path.exists(path):
             usage = shutil.disk_usage(path)

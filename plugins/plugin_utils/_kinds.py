@@ -250,10 +250,15 @@ _OPTIONS: dict[Kind, str] = {
     PATH: """
         topology_root postgres_directory postgres_data_directory postgres_ca_cert? temporal_directory
         temporal_ui_directory host_directories applications.root nginx_acme_webroot? nginx_sites.tls.certificate nginx_sites.tls.key""",
-    NAMESPACE: "temporal_client_namespace temporal_ui_default_namespace applications.namespace?",
+    NAMESPACE: """
+        topology_namespaces.name temporal_namespaces.name temporal_client_namespace temporal_ui_default_namespace applications.namespace?""",
     LINE: """
         applications.task_queues applications.source? applications.processes.script topology_secret_names app_release_reason? status_services status_paths
-        preflight_paths""",
+        preflight_paths status_sites topology_namespaces.retention? topology_namespaces.description?
+        topology_namespaces.owner_email? topology_namespaces.history_archival_uri?
+        topology_namespaces.visibility_archival_uri? temporal_namespaces.retention? temporal_namespaces.description?
+        temporal_namespaces.owner_email? temporal_namespaces.history_archival_uri?
+        temporal_namespaces.visibility_archival_uri?""",
     EXPRESSION: "applications.poller_identity?",
     DATABASE_USER: "postgres_users.name postgres_databases.owner",
     DATABASE: """

@@ -26,8 +26,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 from ansible_collections.durable.temporal.plugins.module_utils._client import SYSTEM_NAMESPACE
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
-from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Level, Problem, describe, wrong
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots, plain
 
 Values = Mapping[str, t.Any]
@@ -771,30 +770,23 @@ def check_artifacts(
     return problems
 
 
-def check_namespace_names(variable: str, declared: t.Any) -> list[Problem]:
-    """Names of namespaces that programs which are given them, a shell's among them, would take for more than a name."""
-    names = [n.get("name") for n in declared if isinstance(n, Mapping)] if isinstance(declared, list) else []
-    return [
-        wrong(f"{variable}[{index}].name", describe(name), kinds.NAMESPACE.expected, "Choose another.")
-        for index, name in enumerate(names)
-        if not kinds.NAMESPACE.fits(str(name or ""))
-    ]
-
-
 def namespaces_of(declared: Sequence[Mapping[str, t.Any]]) -> dict[str, str]:
-    """Application that polls → its namespace; that of Temporal's SDK when it names none."""
+    """Application that uses the platform's cluster → its namespace; empty when it polls and names none."""
     return {
-        str(a.get("name")): str(a.get("namespace") or "default")
+        str(a.get("name")): str(a.get("namespace") or "")
         for a in declared
-        if a.get("namespace") or a.get("task_queues")
+        if (a.get("namespace") or a.get("task_queues")) and not a.get("temporal_address")
     }
 
 
-def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str] | None = None) -> list[Problem]:
+def check_namespaces(
+    variable: str, declared: t.Any, wanted: t.Mapping[str, str] | None = None, ours: bool = True
+) -> list[Problem]:
     """Namespaces that are declared twice, have no such retention, or that an application uses and nobody declares.
 
     :param variable: the variable that declares them.
-    :param wanted: application → its namespace.
+    :param wanted: application → its namespace, as :func:`namespaces_of` returns it.
+    :param ours: whether the cluster is this platform's, which has the declared namespaces and no others.
     """
     if not isinstance(declared, list):
         return []
@@ -817,16 +809,14 @@ def check_namespaces(variable: str, declared: t.Any, wanted: t.Mapping[str, str]
                 )
             )
     for application, name in (wanted or {}).items():
-        if name not in names:
-            problems.append(
-                wrong(
-                    f"the namespace of the application {application}",
-                    repr(name),
-                    f"one of {', '.join(names) or 'the declared ones'}",
-                    f"Set namespace, add it to {variable}, or make sure that it exists.",
-                    "warning",
-                )
-            )
+        if (name or "default") not in names:
+            # Whether a program goes by the SDK's default, and whether others have made a namespace, is not known.
+            level: Level = "error" if name and ours else "warning"
+            known = ", ".join(names) or "the declared ones"
+            step = f"Correct it, or add it to {variable}."
+            found = repr(name) if name else "not set, which the SDK takes for 'default'"
+            about = f"the namespace of the application {application}"
+            problems.append(wrong(about, found, f"one of {known}", step, level))
     return problems
 
 

@@ -49,7 +49,10 @@ BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {
     "cannot reach Temporal": ({API: before(NOWHERE), WORKER: before(NOWHERE)}, "Temporal|503"),
     "worker crashes": ({WORKER: instead("throw new Error('no work today');")}, "no work today"),
     "worker never polls": ({WORKER: instead(READY)}, "pollers"),
-    "polls the live queue": ({WORKER: before(QUEUE)}, "polls the task queue order-processing-queue of the live release"),
+    "polls the live queue": (
+        {WORKER: before(QUEUE)},
+        "polls the task queue order-processing-queue of the live release",
+    ),
     "cannot replay": ({BUNDLE: early_timer}, r"orderProcessing order-\S+: .*TMPRL1100"),
 }
 # What no candidate shows: it fails only with the port and the task queue of the live release.

@@ -171,7 +171,7 @@ def test_a_removal_takes_its_site_from_the_edge_before_its_processes_end(platfor
     extra = {"remove_application": "order-processing", "topology_applications": []}
     removed = play("remove", platform.inventory, extra=extra)
     assert removed.rc == 0, removed.failure
-    changed = [(task.name.rpartition(" : ")[2], task.host) for task in removed.changed]
+    changed = [(task.name.rpartition(" : ")[2], task.host) for task in removed.having("changed")]
     assert changed[0] == ("Take its site from the edge", "edge")
     assert {host for _name, host in changed[1:]} == {"one", "two"}
     assert on(VMS["edge"], f"ls {site}", check=False) == ""

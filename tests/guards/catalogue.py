@@ -384,13 +384,6 @@ KINDS = [
             "test_what_systemd_would_not_take_is_told",
         ),
         (
-            "a namespace of another kind",
-            "check_namespace_names",
-            "kinds.NAMESPACE.fits(str(name or ''))",
-            "True",
-            "test_names_of_namespaces_are_judged",
-        ),
-        (
             "two stores in one database",
             "check_databases",
             "name == values.get('temporal_visibility_database_name')",
@@ -734,9 +727,16 @@ PLATFORM = _guards(
     (
         "an engine that will not do",
         "check_engine",
-        "[Problem('docker_source', reason)] if reason else []",
+        "[Problem('docker_source', reason)]",
         "[]",
         "test_an_engine_that_will_not_do_is_found",
+    ),
+    (
+        "options for an engine that is left as it is",
+        "check_engine",
+        "[wrong(variable, found, 'nothing, because such an engine is left as it is', step, 'warning')]",
+        "[]",
+        "test_options_for_an_engine_that_is_left_as_it_is_are_named",
     ),
     (
         "data that is gone",
@@ -883,7 +883,7 @@ PLATFORM = _guards(
     (
         "a namespace that nobody declares",
         "check_namespaces",
-        "name not in names",
+        "(name or 'default') not in names",
         "False",
         "test_namespaces_that_cannot_be_are_found",
     ),
@@ -1034,13 +1034,6 @@ WIRING = _guards(
         "test_environments_of_systemd_are_judged",
     ),
     (
-        "names of namespaces are judged",
-        "ActionModule.run",
-        "platform.check_namespace_names('topology_namespaces', values.get('topology_namespaces'))",
-        "[]",
-        "test_a_value_of_another_kind_is_told_once_where_users_set_it",
-    ),
-    (
         "what the wiring derives is judged",
         "ActionModule.run",
         "roles_.derived(wiring, own, variables)",
@@ -1150,7 +1143,7 @@ WIRING = _guards(
         "namespaces are judged",
         "_platform",
         "platform.check_namespaces('topology_namespaces', values.get('topology_namespaces'), "
-        "platform.namespaces_of(declared))",
+        "platform.namespaces_of(declared), bool(((variables or {}).get('groups') or {}).get('temporal')))",
         "[]",
         "test_what_is_declared_is_judged",
     ),
@@ -2926,15 +2919,15 @@ ENGINE = _guards(
     (
         "settings of others are not replaced",
         "_theirs",
-        "differing",
+        "[f\"{SETTINGS} has {', '.join(differing)}\"] if differing else []",
         "[]",
         "test_somebody_elses_engine_is_used_as_it_is",
     ),
     (
         "containers of others are not restarted",
         "_theirs",
-        "engine['containers']",
-        "[]",
+        "parts.append(f\"containers run ({', '.join(engine['containers'])})\")",
+        "None",
         "test_somebody_elses_engine_is_used_as_it_is",
     ),
     ("a swarm keeps running", "_theirs", "engine['swarm']", "False", "test_somebody_elses_engine_is_used_as_it_is"),

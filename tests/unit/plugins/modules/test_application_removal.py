@@ -91,7 +91,15 @@ class Host:
 
     def remove(self, part: str = "all", check: bool = False, name: str = "orders", **params: t.Any) -> Json:
         self.calls.clear()
-        given = {"name": name, "declared": [], "known": [], "data": False, "wait_seconds": 1, "pm2": "/opt/pm2/bin/pm2", **params}
+        given = {
+            "name": name,
+            "declared": [],
+            "known": [],
+            "data": False,
+            "wait_seconds": 1,
+            "pm2": "/opt/pm2/bin/pm2",
+            **params,
+        }
         removal = module.Removal(given, self.systemd, self.run, str(self.root))
         return module.work(removal, part, check)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -176,3 +177,29 @@ def test_a_lock_is_told_and_one_that_was_left_is_degraded() -> None:
         by="ann", pid=os.getpid(), pid_started=started(os.getpid()), boot=boot_id(), since=100, touched=100
     )
     assert lock_checks("orders", at_work, 2000)[0].status == "healthy"
+
+
+def test_a_site_must_be_there_and_reach_its_application(tmp_path: Path) -> None:
+    def site(name: str, *ports: int, mark: str = host_status.SITE_MARK) -> None:
+        servers = "".join(f"    server 127.0.0.1:{port} max_fails=0;\n" for port in ports)
+        (tmp_path / f"{name}.conf").write_text(f"{mark}\nupstream a {{\n{servers}}}\nupstream b {{\n{servers}}}\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        here, away = listener.getsockname()[1], nobody.getsockname()[1]
+        site("orders", here, away)
+        site("gone", away)
+        site("theirs", away, mark="# Mine")
+        checks = host_status.site_checks(["orders", "shop"], str(tmp_path))
+    assert [(c.component, c.name, c.status) for c in checks] == [
+        ("shop", "site at the edge", "failed"),
+        ("gone", f"nginx reaches 127.0.0.1:{away}", "failed"),
+        *sorted(
+            [
+                ("orders", f"nginx reaches 127.0.0.1:{here}", "healthy"),
+                ("orders", f"nginx reaches 127.0.0.1:{away}", "failed"),
+            ]
+        ),
+    ]
+    assert "remove.yml -e remove_application=gone" in checks[1].message
+    assert host_status.site_checks([], str(tmp_path / "no")) == []

@@ -287,13 +287,6 @@ def test_what_systemd_would_not_take_is_told() -> None:
     assert platform.check_environments([{**application, "runtime": "pm2"}]) == []
 
 
-def test_names_of_namespaces_are_judged() -> None:
-    assert platform.check_namespace_names("n", [{"name": "order-processing"}, {"name": "a.b_c"}, "no mapping"]) == []
-    assert platform.check_namespace_names("n", None) == []
-    (problem,) = platform.check_namespace_names("n", [{"name": "Order Processing"}])
-    assert problem.text.startswith("n[0].name is 'Order Processing'; expected the name of a namespace: letters,")
-
-
 def test_a_port_that_docker_holds_for_a_container_that_starts_again_is_ours() -> None:
     held = listener("127.0.0.1", 7233, "docker-proxy")
     ports = platform.ports(ROLES, VALUES)
@@ -665,7 +658,7 @@ def test_namespaces_that_cannot_be_are_found() -> None:
     assert [(p.about, p.level) for p in problems] == [
         ("n[2].name", "error"),
         ("n[2].retention", "error"),
-        ("the namespace of the application orders", "warning"),
+        ("the namespace of the application orders", "error"),
     ]
     (text,) = texts(platform.check_namespaces("n", [{"name": "a", "retention": "a week"}]))
     assert text.startswith("n[0].retention is 'a week'; expected a duration of one hour or more")
@@ -675,7 +668,12 @@ def test_namespaces_that_cannot_be_are_found() -> None:
 
 def test_an_application_polls_the_namespace_of_the_sdk_when_it_names_none() -> None:
     declared = [{"name": "a", "task_queues": ["q"]}, {"name": "b", "namespace": "orders"}, {"name": "api"}]
-    assert platform.namespaces_of(declared) == {"a": "default", "b": "orders"}
+    assert platform.namespaces_of(declared) == {"a": "", "b": "orders"}
+    assert platform.namespaces_of([{"name": "c", "namespace": "theirs", "temporal_address": "cloud:7233"}]) == {}
+    for wanted, ours, level in (("", True, "warning"), ("typo", False, "warning"), ("typo", True, "error")):
+        (problem,) = platform.check_namespaces("n", [{"name": "a"}], {"x": wanted}, ours)
+        assert problem.level == level
+    assert platform.check_namespaces("n", [{"name": "default"}], {"x": ""}) == []
 
 
 # several hosts
