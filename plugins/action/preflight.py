@@ -97,7 +97,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             changed=False,
             problems=[options_.locate(problem, where).as_dict() for problem in dict.fromkeys(problems)],
             roles=roles,
-            values={name: values[name] for name in platform.SHARED if name in values},
+            values={
+                **{name: values[name] for name in platform.SHARED if name in values},
+                **platform.published(roles, values, "nginx_sites" in variables),
+            },
             summary=platform.summary(roles, values, given["probe"]),
         )
         return result
@@ -208,6 +211,7 @@ def _platform(
     return [
         *problems,
         *about,
+        *applications.check_deploy_user(str(values.get("host_deploy_user") or ""), probe),
         *platform.check_system(roles, probe),
         *platform.check_node(roles, values, probe),
         *platform.check_engine(roles, values, probe),

@@ -40,7 +40,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             hosts.append(platform.Host(name, judged["roles"], judged["values"]))
             rows += [{"host": name, **row} for row in judged["summary"]]
         problems += platform.check_members(variables.get("groups") or {})
-        problems += platform.check_reach(hosts) + platform.check_together(hosts)
+        problems += platform.check_reach(hosts) + platform.check_together(hosts) + platform.check_edges(hosts)
 
         errors, warnings = platform.report(problems, "error"), platform.report(problems, "warning")
         display = Display()

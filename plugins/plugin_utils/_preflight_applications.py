@@ -105,6 +105,16 @@ def check_users(declared: Sequence[Application], probe: Probe, people: Mapping[s
     return problems
 
 
+def check_deploy_user(user: str, probe: Probe) -> list[Problem]:
+    """An account of the system as the one that deploys: it gets a shell, and the engine, which is as much as root."""
+    if user != "root" and "account of the system" not in probe.get("accounts", {}).get(user, ""):
+        return []
+    step = "Choose one of its own, such as deploy."
+    return [
+        wrong("topology_deploy_user", f"{user}, an account of the system", "an account for people who deploy", step)
+    ]
+
+
 def check(declared: Sequence[Application], probe: Probe, people: Mapping[str, str]) -> list[Problem]:
     """All that concerns applications and the host together."""
     return [

@@ -11,6 +11,7 @@ reported already. ``probe`` is what the module ``host_probe`` returned; empty wh
 
 from __future__ import annotations
 
+import posixpath
 import re
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
@@ -207,12 +208,13 @@ def check_sites(values: Values) -> list[Problem]:
     """Sites of one edge that nginx could not tell apart: the same port and the same host name."""
     declared = values.get("nginx_sites")
     sites = [site for site in declared if isinstance(site, Mapping)] if isinstance(declared, list) else []
-    problems = _check_protocols(sites, values)
+    problems = [*_check_protocols(sites, values), *_check_certificates(sites, values)]
     seen: dict[tuple[int, str], str] = {}
     for site in sites:
         _variable, port = _site_port(site, values)
         for name in str(site.get("server_name") or "_").split():
-            other = seen.setdefault((port, name), str(site.get("name")))
+            # Names of hosts have no case, and may end in the dot of the root.
+            other = seen.setdefault((port, name.lower().rstrip(".")), str(site.get("name")))
             if other != str(site.get("name")):
                 shown = "_ (any name)" if name == "_" else name
                 problems.append(
@@ -224,6 +226,30 @@ def check_sites(values: Values) -> list[Problem]:
                     )
                 )
     return problems
+
+
+CERTIFICATES = "/etc/nginx/tls"
+
+
+def _check_certificates(sites: Sequence[Mapping[str, t.Any]], values: Values) -> list[Problem]:
+    """Certificates without their keys, and texts without a place of ours: a site without TLS, or none at all."""
+    problems: list[Problem] = []
+    for index, site in enumerate(sites):
+        tls = site.get("tls") or {}
+        if not isinstance(tls, Mapping):
+            continue
+        about = "topology_tls" if tls == values.get("topology_tls") else f"nginx_sites[{index}].tls"
+        pairs = (("certificate", "key"), ("certificate_content", "key_content"))
+        for one, other in (*pairs, *(pair[::-1] for pair in pairs)):
+            if tls.get(one) and not tls.get(other):
+                step = "Set both, or none of them for plain HTTP."
+                problems.append(wrong(f"{about}.{other}", f"not set, and {one} is", "both of them", step))
+        for what in ("certificate", "key"):
+            path = str(tls.get(what) or "")
+            if tls.get(f"{what}_content") and posixpath.dirname(plain(path)) != CERTIFICATES:
+                expected = f"a file in {CERTIFICATES}, which {what}_content is written to"
+                problems.append(wrong(f"{about}.{what}", path or "not set", expected, "Correct the path."))
+    return list(dict.fromkeys(problems))
 
 
 def _check_protocols(sites: Sequence[Mapping[str, t.Any]], values: Values) -> list[Problem]:
@@ -874,6 +900,32 @@ def check_together(hosts: Sequence[Host]) -> list[tuple[str, Problem]]:
     if databases and servers:
         problems += [(databases[0].name, p) for p in check_budget(databases[0].values, [s.values for s in servers])]
     return problems
+
+
+def published(roles: t.Collection[str], values: Values, own_sites: bool) -> dict[str, list[str]]:
+    """What a host has to do with the edge: names of applications that it ``serves``, and of ``sites`` that it has.
+
+    :param own_sites: whether its sites are written by hand, so that their names mean nothing.
+    """
+    sites = values.get("nginx_sites")
+    serves = [str(a.get("name")) for a in applications(values) if a.get("port")]
+    found = {"serves": serves} if APPLICATION_ROLES & set(roles) else {}
+    if isinstance(sites, list) and not own_sites:
+        found["sites"] = [str(site.get("name")) for site in sites if isinstance(site, Mapping)]
+    return found
+
+
+def check_edges(hosts: Sequence[Host]) -> list[tuple[str, Problem]]:
+    """Applications that an edge does not know, because its variables say something else than those of their hosts."""
+    problems: dict[str, tuple[str, Problem]] = {}
+    for edge in (host for host in hosts if "nginx" in host.roles and "sites" in host.values):
+        for host in hosts:
+            for name in sorted({*host.values.get("serves", ())} - {*edge.values["sites"]}):
+                found = f"without {name}, which {host.name} has"
+                step = "Declare applications for all hosts, in group_vars/all; or list the site in nginx_sites of the edge."
+                problem = wrong("topology_applications", found, "the applications whose ports it publishes", step)
+                problems.setdefault(f"{edge.name} {name}", (edge.name, problem))
+    return list(problems.values())
 
 
 def check_members(groups: Mapping[str, Sequence[str]]) -> list[tuple[str, Problem]]:

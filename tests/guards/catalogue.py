@@ -556,6 +556,34 @@ PLATFORM = _guards(
         "test_a_tls_site_takes_its_own_port",
     ),
     (
+        "a certificate without its key",
+        "_check_certificates",
+        "tls.get(one) and (not tls.get(other))",
+        "False",
+        "test_a_certificate_without_its_key_is_found",
+    ),
+    (
+        "the text of a certificate without a place of ours",
+        "_check_certificates",
+        "posixpath.dirname(plain(path)) != CERTIFICATES",
+        "False",
+        "test_a_certificate_without_its_key_is_found",
+    ),
+    (
+        "certificates are judged",
+        "check_sites",
+        "_check_certificates(sites, values)",
+        "[]",
+        "test_a_certificate_without_its_key_is_found",
+    ),
+    (
+        "an edge that does not know an application",
+        "check_edges",
+        "sorted({*host.values.get('serves', ())} - {*edge.values['sites']})",
+        "[]",
+        "test_an_edge_must_know_the_applications_that_it_publishes",
+    ),
+    (
         "a port for HTTPS and for plain HTTP",
         "_check_protocols",
         "plain.keys() & secure.keys()",
@@ -1225,6 +1253,13 @@ ON_THE_HOST = _guards(
     "plugin_utils/_preflight_applications.py",
     "plugin_utils/test_preflight_applications.py",
     (
+        "an account of the system that deploys",
+        "check_deploy_user",
+        "[wrong('topology_deploy_user', f'{user}, an account of the system', 'an account for people who deploy', step)]",
+        "[]",
+        "test_an_account_of_the_system_does_not_deploy",
+    ),
+    (
         "one that nobody declares",
         "check_undeclared",
         "name not in declared",
@@ -1500,6 +1535,13 @@ REPORT = _guards(
         "platform.check_members(variables.get('groups') or {})",
         "[]",
         "test_a_second_server_stops_all",
+    ),
+    (
+        "edges are compared with the hosts behind them",
+        "ActionModule.run",
+        "platform.check_edges(hosts)",
+        "[]",
+        "test_an_edge_that_does_not_know_an_application_stops_all",
     ),
     (
         "loopback that others need",

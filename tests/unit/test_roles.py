@@ -249,6 +249,13 @@ def test_a_role_reads_nothing_that_only_another_entry_point_registers(role: str)
     assert [name for name in elsewhere if re.search(rf"\b{name}\b(?! \| default\()", read)] == []
 
 
+@pytest.mark.parametrize("role", NAMES)
+def test_nothing_undefined_is_lost_in_a_template(role: str) -> None:
+    """What a method is given is dropped when it is undefined, and all is well: a site was not written, and so removed."""
+    text = "".join(p.read_text(encoding="utf-8") for p in files(role, "defaults", "vars", "tasks", "templates"))
+    assert re.findall(r"set _ = .*|\{%-? *do .*", text) == []
+
+
 def _list(value: t.Any) -> list[t.Any]:
     return [] if value is None else list(value) if isinstance(value, list | dict) else [value]
 

@@ -281,6 +281,13 @@ def test_a_server_on_loopback_stops_all() -> None:
     assert "a: temporal_bind_address is 127.0.0.1, and b must reach it" in told["msg"]
 
 
+def test_an_edge_that_does_not_know_an_application_stops_all() -> None:
+    edge = {**judged(), "roles": ["nginx"], "values": {"sites": []}}
+    told = report(a=edge, b={**judged(), "roles": ["pm2_worker"], "values": {"serves": ["orders"]}})
+    assert told["failed"]
+    assert "a: topology_applications is without orders, which b has" in told["msg"]
+
+
 def test_networks_are_judged() -> None:
     assert about(judge(temporal_docker_network="other")) == ["temporal_docker_network"]
 

@@ -18,6 +18,20 @@ def told(declared: list[dict[str, t.Any]], people: dict[str, str] | None = None,
     return [f"{problem.level}: {problem.text}" for problem in found]
 
 
+@pytest.mark.parametrize(
+    ("user", "found"), [("www-data", 1), ("root", 1), ("deploy", 0), ("ada", 0), ("nobody-yet", 0)]
+)
+def test_an_account_of_the_system_does_not_deploy(user: str, found: int) -> None:
+    accounts = {
+        "www-data": "www-data is an account of the system (number 33), which was not made for applications",
+        "ada": "ada is an account that people log in with (/bin/bash)",
+        "deploy": "",
+    }
+    assert [p.about for p in applications.check_deploy_user(user, {"accounts": accounts})] == [
+        "topology_deploy_user"
+    ] * found
+
+
 def test_what_is_declared_and_there_is_no_problem() -> None:
     assert told([ORDERS]) == []
     assert told([ORDERS], applications=[], units={}, accounts={}) == []

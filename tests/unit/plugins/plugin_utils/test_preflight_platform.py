@@ -575,6 +575,53 @@ def test_paths_on_one_file_system_are_told_once() -> None:
     assert len(platform.check_room({**PROBE, "disks": disks}, "small", True)) == 1
 
 
+@pytest.mark.parametrize(
+    ("tls", "named"),
+    [
+        ({}, []),
+        ({"certificate": "/etc/ssl/a.pem", "key": "/etc/ssl/a.key"}, []),
+        ({"certificate": "/etc/ssl/a.pem"}, ["key"]),
+        ({"key": "/etc/ssl/a.key", "certificate": None}, ["certificate"]),
+        ({"certificate_content": "x", "key_content": "y"}, ["certificate", "key"]),
+        ({"certificate": "/etc/nginx/tls/a", "key": "/etc/nginx/tls/b", "certificate_content": "x"}, ["key_content"]),
+        (
+            {"certificate": "/etc/ssl/a", "key": "/etc/ssl/b", "certificate_content": "x", "key_content": "y"},
+            ["certificate", "key"],
+        ),
+    ],
+)
+def test_a_certificate_without_its_key_is_found(tls: dict[str, str], named: list[str]) -> None:
+    sites = [
+        {"name": "a", "kind": "app", "tls": tls},
+        {"name": "b", "kind": "app", "server_name": "b.example", "tls": tls},
+    ]
+    for about, values in (("topology_tls", {"topology_tls": tls}), ("nginx_sites[0].tls", {"topology_tls": {}})):
+        problems = platform.check_sites({**VALUES, **values, "nginx_sites": sites})
+        assert [p.about for p in problems if p.about.startswith(about)] == [f"{about}.{name}" for name in named]
+
+
+def test_names_of_hosts_have_no_case() -> None:
+    names = ("orders.example.com", "Orders.Example.com.")
+    sites = [{"name": f"n{i}", "kind": "app", "server_name": name} for i, name in enumerate(names)]
+    assert len(platform.check_sites({**VALUES, "nginx_sites": sites})) == 1
+
+
+def test_an_edge_must_know_the_applications_that_it_publishes() -> None:
+    declared = {"pm2_worker_applications": [{"name": "orders", "port": 3000}, {"name": "worker"}]}
+    app = platform.Host("app1", ["pm2_worker"], platform.published(["pm2_worker"], declared, False))
+    sites = [{"name": "temporal-ui"}]
+
+    def edge(sites: list[dict[str, str]], own: bool = False) -> platform.Host:
+        return platform.Host("edge1", ["nginx"], platform.published(["nginx"], {"nginx_sites": sites}, own))
+
+    ((host, problem),) = platform.check_edges([app, edge(sites)])
+    assert (host, problem.about) == ("edge1", "topology_applications")
+    assert "without orders, which app1 has" in problem.text
+    assert platform.check_edges([app, edge([*sites, {"name": "orders"}])]) == []
+    assert platform.check_edges([app, edge(sites, own=True)]) == []
+    assert platform.check_edges([edge(sites)]) == []
+
+
 # applications and namespaces
 
 
