@@ -247,6 +247,7 @@ from pathlib import Path
 from ansible_collections.durable.temporal.plugins.module_utils._application import candidate_queue
 from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
+from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import listens as has_port
 from ansible_collections.durable.temporal.plugins.module_utils._registry import refusal
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import (
     CANDIDATE_NUMBER,
@@ -325,6 +326,8 @@ class Work:
         self.restarts: dict[str, int] = {}
         self.plan = Plan()
         self.checks: list[dict[str, str]] = []
+        # What was ended before its successor started.
+        self.made_room: list[str] = []
 
     def _release(self) -> str:
         """The live release; in check mode the one that would be.
@@ -467,6 +470,7 @@ class Work:
             self._write()
             self._open()
             for process in self.declared:
+                self._make_room(process)
                 self._start([u for u in self.wanted if u.process == process["name"]])
             self._watch()
         except SystemdError as error:
@@ -474,6 +478,9 @@ class Work:
             silent = [u for u in self.wanted if u.name in {i.unit.name for i in self.found if not i.runs}]
             said = "".join(self.systemd.said(u.name, self.started_at) for u in silent[:3] or new[:3])
             self._remove([*(u.name for u in new), *(n for n in self._sockets() if n not in self.files)])
+            if self.made_room:
+                with contextlib.suppress(SystemdError):
+                    self.systemd.call("start", *self.made_room)
             self._forget(keep=[i.unit.definition for i in self.found if i.unit.name in known])
             raise SystemdError(f"{error}.{said}") from None
         self._commit()
@@ -525,6 +532,18 @@ class Work:
                     f"{error} Is {wanted['listen']} in use? Look at: ss -ltnp 'sport = :{wanted['listen'].rpartition(':')[2]}'"
                 ) from None
         self._read()
+
+    def _make_room(self, process: t.Mapping[str, t.Any]) -> None:
+        """End instances of before that have a port of their own: their successors could not open it. A socket of systemd
+        needs none of this, and loses no connection.
+        """
+        mine = [u for u in self.wanted if u.process == process["name"]]
+        old = [i for i in self.found if i.unit.process == process["name"] and i.runs and not i.unit.candidate]
+        if process["listen"] or {i.unit for i in old} >= {*mine}:
+            return
+        if names := [i.unit.name for i in old if i.unit not in mine and has_port(i.pid)]:
+            self.systemd.call("stop", *names)
+            self.made_room += names
 
     def _start(self, units: t.Sequence[Unit]) -> None:
         """Start what does not run, and wait until all of it does.

@@ -259,6 +259,33 @@ def test_an_interruption_anywhere_is_made_good_and_never_leaves_nothing_running(
     assert len([p for p in fake.root.rglob("*") if p.suffix in (".service", ".socket", ".env", ".new")]) == 6
 
 
+PORTED = [{"name": "worker", "command": ["bin/worker"]}, {"name": "api", "command": ["bin/api"]}]
+
+
+def test_an_instance_with_a_port_of_its_own_ends_before_its_successor(
+    fake: FakeSystemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apis = {pid for pid in range(100, 200) if pid % 2 == 0}
+    monkeypatch.setattr(module, "has_port", lambda pid: pid in apis)
+    run(fake, processes=PORTED)
+    apis = {u["pid"] for name, u in fake.loaded.items() if "-api@" in name}
+    switch(fake, "r2")
+    fake.calls.clear()
+    done = run(fake, processes=PORTED)
+    assert done["changed"]
+    order = [call for call in fake.calls if call.startswith(("start", "stop"))]
+    assert order[:3] == ["start worker@r2.1", "stop api@r1.1", "start api@r2.1"]
+    # What fails leaves what ran before.
+    apis = {u["pid"] for name, u in fake.loaded.items() if "-api@" in name}
+    switch(fake, "r3")
+    fake.crashing.add("r3")
+    apis |= {u["pid"] for u in fake.loaded.values()}
+    assert run(fake, processes=PORTED)["failed"]
+    assert running(fake) == ["api@r2.1", "worker@r2.1"]
+    switch(fake, "r2")
+    assert run(fake, check=True, processes=PORTED)["changes"] == []
+
+
 def test_another_declaration_runs_beside_and_an_unwanted_process_goes(fake: FakeSystemd) -> None:
     run(fake)
     names = set(fake.loaded)
