@@ -534,14 +534,16 @@ class Work:
         self._read()
 
     def _make_room(self, process: t.Mapping[str, t.Any]) -> None:
-        """End instances of before that have a port of their own: their successors could not open it. A socket of systemd
-        needs none of this, and loses no connection.
+        """End instances of before that have a port of their own, and the socket that they had: their successors could not open
+        it. A socket that stays needs none of this, and loses no connection.
         """
         mine = [u for u in self.wanted if u.process == process["name"]]
         old = [i for i in self.found if i.unit.process == process["name"] and i.runs and not i.unit.candidate]
         if process["listen"] or {i.unit for i in old} >= {*mine}:
             return
-        if names := [i.unit.name for i in old if i.unit not in mine and has_port(i.pid)]:
+        socket = f"{self.name}-{process['name']}.socket"
+        sockets = [socket] if socket in self.files and self.systemd.state(socket)[0] else []
+        if names := [*sockets, *(i.unit.name for i in old if i.unit not in mine and has_port(i.pid))]:
             self.systemd.call("stop", *names)
             self.made_room += names
 

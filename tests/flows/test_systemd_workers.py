@@ -75,7 +75,7 @@ ONBOARDING: dict[str, Any] = {
 }
 
 
-def declared(artifacts: Mapping[str, Path]) -> dict[str, Any]:
+def declared(artifacts: Mapping[str, Path], approvals: Mapping[str, Any] = APPROVALS) -> dict[str, Any]:
     """All that the two applications need, besides what the platform has."""
     own = ("accounts", "profiles")
     return {
@@ -83,7 +83,7 @@ def declared(artifacts: Mapping[str, Path]) -> dict[str, Any]:
             "{{ local_application }}",
             *(
                 {**application, "artifact": str(artifacts[application["name"]])}
-                for application in (APPROVALS, ONBOARDING)
+                for application in (approvals, ONBOARDING)
             ),
         ],
         "topology_namespaces": [{"name": name, "retention": "3d"} for name in ("order-processing", *PACKAGES)],
@@ -227,3 +227,27 @@ def test_python_and_go_applications_deploy_roll_back_and_survive_a_reboot(
 
     again = play("deploy", inventory, extra=declared(PACKAGES))
     assert (again.rc, again.changed) == (0, []), again.failure or again.changed
+
+
+def test_an_api_that_opens_its_port_itself_is_deployed_again(
+    inventory: Path, vm: Vm, on_vm: OnVm, tmp_path: Path
+) -> None:
+    worker, api = APPROVALS["processes"]
+    own = {**APPROVALS, "processes": [worker, {**api, "socket": False}]}
+    before = vm.live("approvals")
+    for build in ("its own port", "and again"):
+        artifacts = {**PACKAGES, "approvals": variant(tmp_path / build, build, package=PACKAGES["approvals"])}
+        deploy = play("deploy", inventory, extra=declared(artifacts, own))
+        assert deploy.rc == 0, deploy.failure
+        vm.settled()
+        assert vm.live("approvals") != before
+        before = vm.live("approvals")
+        assert "healthy" in on_vm("curl -fsS http://127.0.0.1:3100/health")
+    # What its environment says takes effect, too.
+    other = {**own, "environment": {**own["environment"], "NEW": "value"}}
+    site = play("site", inventory, extra=declared(artifacts, other))
+    assert site.rc == 0, site.failure
+    assert vm.settled()["approvals"] == before
+    back = play("deploy", inventory, extra=declared(PACKAGES))
+    assert back.rc == 0, back.failure
+    vm.settled()

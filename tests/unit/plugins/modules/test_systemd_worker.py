@@ -286,6 +286,23 @@ def test_an_instance_with_a_port_of_its_own_ends_before_its_successor(
     assert run(fake, check=True, processes=PORTED)["changes"] == []
 
 
+def test_a_socket_that_is_no_longer_wanted_ends_before_the_program_opens_its_port(
+    fake: FakeSystemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "has_port", lambda _pid: False)
+    run(fake)
+    fake.calls.clear()
+    run(fake, processes=PORTED)
+    order = [call for call in fake.calls if "api" in call and call.startswith(("start", "stop"))]
+    assert order[:2] == ["stop orders-api.socket", "start api@r1.1"]
+    assert "orders-api.socket" not in running(fake)
+    fake.crashing.add("r2")
+    run(fake)
+    switch(fake, "r2")
+    assert run(fake, processes=PORTED)["failed"]
+    assert "orders-api.socket" in running(fake)
+
+
 def test_another_declaration_runs_beside_and_an_unwanted_process_goes(fake: FakeSystemd) -> None:
     run(fake)
     names = set(fake.loaded)
