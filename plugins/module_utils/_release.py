@@ -110,12 +110,14 @@ class Release:
 class State:
     """What is on a host: kept releases by id, the id that is live (empty: none), and those that were live before it.
 
-    ``history`` is the stack of live releases, oldest first; its last entry is the live one.
+    ``history`` is the stack of live releases, oldest first; its last entry is the live one. What was gone back from is not
+    on it, but in ``served``: all that have ever been live, by when they were last.
     """
 
     releases: tuple[Release, ...] = ()
     live: str = ""
     history: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
     used: frozenset[str] = frozenset()
 
@@ -186,7 +188,8 @@ def after_switch(state: State, target: str, back: bool = False) -> State:
     if target == state.live:
         return replace(state, releases=releases)
     history = push(state.history, target, back)
-    return replace(state, live=target, history=history, releases=releases)
+    served = push(state.served, target, back=False)
+    return replace(state, live=target, history=history, served=served, releases=releases)
 
 
 def push(history: t.Sequence[str], target: str, back: bool) -> tuple[str, ...]:
@@ -198,13 +201,14 @@ def push(history: t.Sequence[str], target: str, back: bool) -> tuple[str, ...]:
 
 def superfluous(state: State, keep: int) -> list[str]:
     """Ids of releases to delete so that ``keep`` stay: rejected ones, then those that were never live, then those that
-    were live the longest time ago, so that rollbacks can walk back. An old build that was live last week is not old.
+    were live the longest time ago, so that rollbacks can walk back. An old build that was live last week is not old, and one
+    that was gone back from has worked, too. A build that was refused beside the live one was never live.
 
     Never the live one, the one to go back to, or one that a process still runs in, such as a build that drains.
     """
     protected = {state.live, state.previous(), *state.used} - {""}
     rest = [r for r in state.releases if r.id not in protected]
-    rest.sort(key=lambda r: (not r.bad, state.history.index(r.id) if r.id in state.history else -1, r.id))
+    rest.sort(key=lambda r: (not r.bad, state.served.index(r.id) if r.id in state.served else -1, r.id))
     surplus = len(rest) - max(0, keep - len(protected))
     return [r.id for r in rest[: max(0, surplus)]]
 
@@ -231,12 +235,15 @@ def reject(state: State, rejected: str, reason: str, before: str = "") -> State:
     return after_switch(marked, previous, back=True) if previous else marked
 
 
-def history_of(entries: t.Iterable[t.Mapping[str, t.Any]], live: str) -> tuple[str, ...]:
-    """The stack of live releases from the entries of the log. What is really live (the link) has the last word."""
+def history_of(entries: t.Iterable[t.Mapping[str, t.Any]], live: str, forget: bool = True) -> tuple[str, ...]:
+    """The stack of live releases from the entries of the log. What is really live (the link) has the last word.
+
+    :param forget: whether what was gone back from is taken off. Without, all that have ever been live.
+    """
     history: tuple[str, ...] = ()
     for entry in entries:
         if entry.get("action") in ("live", "back") and isinstance(entry.get("release"), str):
-            history = push(history, entry["release"], entry["action"] == "back")
+            history = push(history, entry["release"], forget and entry["action"] == "back")
     if live and (not history or history[-1] != live):
         history = push(history, live, back=False)
     return history
@@ -377,10 +384,12 @@ class Store:
             if ID.fullmatch(n) and not n.endswith(PARTIAL) and (self.releases / n).is_dir()
         )
         live = Path(os.readlink(self.current)).name if self.current.is_symlink() else ""
+        entries = self.entries()
         return State(
             releases=releases,
             live=live if any(r.id == live for r in releases) else "",
-            history=history_of(self.entries(), live),
+            history=history_of(entries, live),
+            served=history_of(entries, live, forget=False),
             partial=tuple(n for n in names if n.endswith(PARTIAL)),
             used=self._used(),
         )

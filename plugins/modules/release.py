@@ -86,9 +86,10 @@ options:
   state:
     description:
       - V(present) installs the releases. Of those that are there before, as many go as there are beyond
-        O(applications[].keep_releases), refused ones first.
-      - V(live) installs them where they are missing, switches to them, and removes the oldest beyond
-        O(applications[].keep_releases).
+        O(applications[].keep_releases) - rejected ones first, then those that were never live, such as builds that were
+        refused beside the live one, and last those that were live the longest time ago.
+      - V(live) installs them where they are missing, switches to them, and removes those beyond
+        O(applications[].keep_releases) in the same order.
       - V(rejected) marks releases as bad. One that is live gives way to the one before it, if there is one. Deploying
         its artifact again takes the mark off.
       - V(settled) ends what O(keep_lock) began - it writes into the log how the run has ended, and frees the lock.

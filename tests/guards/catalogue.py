@@ -1782,6 +1782,13 @@ RELEASES = _guards(
         "{state.live, *state.used}",
         "test_superfluous",
     ),
+    (
+        "what was never live goes before what was",
+        "superfluous",
+        "state.served.index(r.id) if r.id in state.served else -1",
+        "-1",
+        "test_what_was_gone_back_from_stays_longer_than_what_was_never_live",
+    ),
     ("no way back to a bad release", "State.previous", "not r.bad", "True", "test_previous"),
 )
 

@@ -42,7 +42,8 @@ from hypothesis import strategies as st
 
 def state(ids: str, live: str = "", history: str = "", bad: str = "") -> State:
     """``state("abc", live="c", history="abc")``: releases of one letter."""
-    return State(tuple(Release(i, digest=i * 8, bad="bad" if i in bad else "") for i in ids), live, tuple(history))
+    releases = tuple(Release(i, digest=i * 8, bad="bad" if i in bad else "") for i in ids)
+    return State(releases, live, tuple(history), served=tuple(history))
 
 
 # --- What is live
@@ -137,6 +138,7 @@ def test_history_comes_from_the_log_and_ends_with_what_is_live() -> None:
         {},
     ]
     assert history_of(log, "b") == ("a", "b")
+    assert history_of(log, "b", forget=False) == ("a", "c", "b")
     assert history_of([], "b") == ("b",)
     assert history_of(log, "x") == ("a", "b", "x")
     assert history_of([], "") == ()
@@ -161,6 +163,12 @@ def test_history_comes_from_the_log_and_ends_with_what_is_live() -> None:
 )
 def test_superfluous(ids: str, live: str, history: str, bad: str, keep: int, gone: str) -> None:
     assert "".join(superfluous(state(ids, live, history, bad), keep)) == gone
+
+
+def test_what_was_gone_back_from_stays_longer_than_what_was_never_live() -> None:
+    now = after_switch(state("abcdef", "c", "abc"), "b", back=True)
+    assert (now.history, now.served) == (("a", "b"), ("a", "c", "b"))
+    assert superfluous(now, 3) == ["d", "e", "f"]
 
 
 def test_a_release_that_something_still_runs_in_is_not_deleted() -> None:
@@ -377,7 +385,7 @@ def test_install_switch_mark_and_delete(store: Store, tmp_path: Path, account: A
     store.mark("r1", "")
     assert store.read().releases == (first,)
     store.delete("r1")
-    assert store.read() == State(history=("r1",))
+    assert store.read() == State(history=("r1",), served=("r1",))
 
 
 def test_the_same_lock_file_shares_dependencies(store: Store, tmp_path: Path, account: Account, npm: Npm) -> None:

@@ -162,6 +162,20 @@ def test_refused_releases_do_not_fill_the_host(host: Path) -> None:
     assert log(host).count("delete") == 2
 
 
+def test_builds_that_were_refused_go_before_one_that_was_rolled_back_and_can_return(host: Path) -> None:
+    def at(second: int, **more: t.Any) -> Json:
+        result: Json = run(host, options={"run": {"at": second}}, keep_releases=3, **more)
+        return t.cast("Json", result["applications"][0])
+
+    one = at(1, artifact=artifact(host, "one"))["live"]
+    two = at(2, artifact=artifact(host, "two"))["live"]
+    assert at(3, release="previous")["outcome"].endswith(f"-e rollback_release={two}")
+    for second, name in enumerate(("a", "b", "c"), 4):
+        at(second, state="present", artifact=artifact(host, name))
+    assert {one, two} <= {each.name for each in (host / "app/releases").iterdir()}
+    assert at(9, release=two)["live"] == two
+
+
 def test_a_build_that_drains_keeps_its_release_until_it_ends(host: Path) -> None:
     first = run(host, artifact=artifact(host, "a"))["live"]["orders"]
     release = host / "app" / "releases" / first
