@@ -332,6 +332,24 @@ class Step:
         }
 
 
+class NoWayBackError(ReleaseError):
+    """An application has no earlier release."""
+
+
+def ways_back(applications: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    """What to do when one of some applications has no earlier release: which of them can go back, and how."""
+    if len(applications) == 1:
+        return "Deploy the artifact of an earlier build."
+    able = [wanted["name"] for wanted in applications if Store(wanted["root"]).read().previous()]
+    if not able:
+        return (
+            "Nothing was switched. No other application of this call can go back. Deploy artifacts of earlier builds."
+        )
+    which = able[0] if len(able) == 1 else f"Each of {', '.join(able)}"
+    command = f"ansible-playbook -i INVENTORY rollback.yml -e rollback_application={able[0]}"
+    return f"Nothing was switched. {which} can go back: {command}."
+
+
 def chosen(state: State, name: str, wanted: str) -> str:
     """The id that ``release`` means.
 
@@ -343,9 +361,7 @@ def chosen(state: State, name: str, wanted: str) -> str:
     )
     if wanted == "previous":
         if not (previous := state.previous()):
-            raise ReleaseError(
-                f"there is no earlier release of {name} to go back to. Kept: {kept}. Deploy the artifact of an earlier build."
-            )
+            raise NoWayBackError(f"there is no earlier release of {name} to go back to. Kept: {kept}.")
         return previous
     # A host that was added later has the same build under another time.
     same = [r.id for r in state.releases if r.id.rpartition("-")[2] == wanted.rpartition("-")[2]]
@@ -522,7 +538,10 @@ class Work:
             mark = (self.reason or "rejected") if self.module.params["bad"] else ""
             # The lock that this run has, or that an interrupted one has left, says where it was going.
             holder = Store(wanted["root"]).lock(self.run).read()
-            step = look(wanted, self.state, mark, now, holder.target if holder else "")
+            try:
+                step = look(wanted, self.state, mark, now, holder.target if holder else "")
+            except NoWayBackError as error:
+                raise ReleaseError(f"{error} {ways_back(self.module.params['applications'])}") from None
             if step.missing or step.install is not None:
                 self._find_owner(wanted)
             self.steps.append(replace(step, predicted=self.module.check_mode))

@@ -1901,6 +1901,13 @@ DEPLOYING = [
             "test_create_again_change_again_back_and_check",
         ),
         (
+            "who can go back although another cannot",
+            "ways_back",
+            "Store(wanted['root']).read().previous()",
+            "False",
+            "test_who_can_go_back_is_named_when_another_cannot",
+        ),
+        (
             "a rollback that fails marks nothing",
             "Work._look",
             "self.module.params['bad']",

@@ -176,6 +176,27 @@ def test_builds_that_were_refused_go_before_one_that_was_rolled_back_and_can_ret
     assert at(9, release=two)["live"] == two
 
 
+def test_who_can_go_back_is_named_when_another_cannot(host: Path) -> None:
+    for name in ("one", "two"):
+        run(host, artifact=artifact(host, name), name="greeter", root=str(host / "greeter"))
+    run(host, artifact=artifact(host, "one"))
+    here = {"user": getpass.getuser(), "release": "previous"}
+    orders = {**here, "name": "orders", "root": str(host / "app")}
+    greeter = {**here, "name": "greeter", "root": str(host / "greeter")}
+    before = (host / "greeter/current").resolve()
+    for wanted in ([orders, greeter], [greeter, orders]):
+        refused = run(host, options={"applications": wanted})
+        assert "there is no earlier release of orders to go back to" in refused["msg"]
+        assert (
+            "Nothing was switched. greeter can go back: ansible-playbook -i INVENTORY rollback.yml -e "
+            in refused["msg"]
+        )
+        assert " -e rollback_application=greeter." in refused["msg"]
+    refused = run(host, options={"applications": [orders, {**orders, "name": "billing"}]})
+    assert "Nothing was switched. No other application of this call can go back. " in refused["msg"]
+    assert (host / "greeter/current").resolve() == before
+
+
 def test_a_build_that_drains_keeps_its_release_until_it_ends(host: Path) -> None:
     first = run(host, artifact=artifact(host, "a"))["live"]["orders"]
     release = host / "app" / "releases" / first
