@@ -21,8 +21,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._systemd import (
     parse,
     parse_show,
 )
-
-LOG_LINES = 12
+from ansible_collections.durable.temporal.plugins.module_utils._watch import last_lines
 
 
 class SystemdError(Exception):
@@ -100,8 +99,10 @@ class Systemd:
         self.call("daemon-reload")
 
     def said(self, unit: str, since: float) -> str:
-        """The last lines of a unit's journal."""
-        command = ["journalctl", "--no-pager", "--output=cat", f"--lines={LOG_LINES}", f"--since=@{since:.0f}"]
-        result = subprocess.run([*command, f"--unit={unit}"], check=False, capture_output=True, text=True)
-        lines = [line[:300] for line in result.stdout.splitlines()]
-        return f"\nLast lines of {unit}:\n  " + "\n  ".join(lines) if lines else ""
+        """The last lines of a unit's journal: after several starts, the end of the last one."""
+        # Not --lines: with --since, systemd 252 counts them from there on, and shows how a stack trace begins.
+        command = ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--since=@{since:.0f}", f"--unit={unit}"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace"
+        ) as journal:
+            return last_lines(unit, journal.stdout or ())

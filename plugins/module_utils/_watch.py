@@ -8,9 +8,11 @@ Private to this collection.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import json
+import re
 import socket
 import time
 import typing as t
@@ -20,6 +22,10 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 POLL_SECONDS = 0.1
+# Of what a program has logged: so many lines hold the cause, which is the last line in Python and above its frames in Node.js.
+LOG_LINES = 20
+# Lines of a stack trace that are about Node.js and PM2, not about the application.
+INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
 
 # An application of this host is not behind a proxy. Ansible's open_url would do too, but takes each module that carries it
 # to a host a tenth of a second more.
@@ -28,6 +34,15 @@ DIRECT = build_opener(ProxyHandler({}))
 
 class BusyError(Exception):
     """Another run is at work; the text is for the operator."""
+
+
+def last_lines(source: str, lines: t.Iterable[str]) -> str:
+    """The end of what a program has logged, for a message; empty when that is nothing. Not more than the end is held.
+
+    :param source: the file or unit that they are from.
+    """
+    end = collections.deque((line for line in lines if not INTERNAL.search(line)), LOG_LINES)
+    return f"\nLast lines of {source}:\n  " + "\n  ".join(line.rstrip("\n")[:300] for line in end) if end else ""
 
 
 def health(url: str) -> tuple[bool, str]:

@@ -261,7 +261,6 @@ changes:
 
 import contextlib
 import json
-import re
 import socket
 import time
 import typing as t
@@ -307,6 +306,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._registry import 
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     health,
+    last_lines,
     on_port,
     spare_port,
 )
@@ -335,11 +335,8 @@ APPLICATION: dict[str, t.Any] = {
 STATES = ("started", "reloaded", "candidate", "withdrawn", "deleted")
 # A candidate must answer this often in a row: the first answer of a program may be its last.
 HEALTHY_ANSWERS = 3
-LOG_LINES = 12
 # How much the clocks of this host and of the server may differ.
 CLOCK_SECONDS = 60
-# Lines of a stack trace that are about Node.js and PM2, not about the application.
-INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
 
 
 def sizes(logs: t.Mapping[str, list[Path]]) -> dict[Path, int]:
@@ -347,14 +344,13 @@ def sizes(logs: t.Mapping[str, list[Path]]) -> dict[Path, int]:
     return {path: path.stat().st_size if path.exists() else 0 for paths in logs.values() for path in paths}
 
 
-def last_lines(paths: t.Iterable[Path], offsets: t.Mapping[Path, int]) -> str:
+def logged(paths: t.Iterable[Path], offsets: t.Mapping[Path, int]) -> str:
     """The end of what was logged since ``offsets``; of the first file that has anything."""
     for path in paths:
         with contextlib.suppress(OSError), path.open("rb") as file:
             file.seek(max(offsets.get(path, 0), path.stat().st_size - 8192))
-            lines = [line for line in file.read().decode(errors="replace").splitlines() if not INTERNAL.search(line)]
-            if lines := lines[-LOG_LINES:]:
-                return f"\nLast lines of {path}:\n  " + "\n  ".join(line[:300] for line in lines)
+            if text := last_lines(str(path), file.read().decode(errors="replace").splitlines()):
+                return text
     return ""
 
 
@@ -525,7 +521,7 @@ class Work:
             names = [w["name"] for w in self.wanted if trouble([w], self._staying(), self.release)] or [
                 w["name"] for w in self.wanted
             ]
-            said = "".join(last_lines(logs.get(name, []), offsets) for name in names)
+            said = "".join(logged(logs.get(name, []), offsets) for name in names)
             raise Pm2Error(f"{error}.{said}") from None
         if not self.daemon.saved(self.found):
             self.daemon.call("save", "--force")
@@ -770,7 +766,7 @@ class Candidate:
             # What is still to come must be there to be taken away.
             with contextlib.suppress(Pm2Error):
                 starting.wait()
-            said = "".join(last_lines(logs[name], offsets) for name in self._silent() or logs)
+            said = "".join(logged(logs[name], offsets) for name in self._silent() or logs)
             raise RefusedError(
                 f"release {self.release} was tried beside the live one and refused: {error}.{said}"
             ) from None

@@ -25,6 +25,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._systemd import (
     unit_text,
     wanted_units,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd
 
 SHOW = """\
 Id=orders-worker@r1.0123abcd.1.service
@@ -148,3 +149,42 @@ def test_a_socket_listens_at_the_address_of_the_host() -> None:
     declared = {"name": "orders", "runtime": "systemd", "port": 8090, "processes": []}
     application = normalise({**declared, "processes": [{"name": "api", "command": ["x"], "socket": True}]})
     assert processes(application, {}, "0.0.0.0")[0]["listen"] == "0.0.0.0:8090"
+
+
+TRACEBACK = [
+    "Traceback (most recent call last):",
+    *(f'  File "bin/worker", line {line}, in run' for line in range(40)),
+    "OSError: [Errno 98] Address already in use",
+    "orders-worker@r1.service: Main process exited, code=exited, status=1/FAILURE",
+]
+# As journalctl of systemd 252: with --since, the lines are counted from there on.
+JOURNALCTL = """#!/bin/sh
+lines=1000000
+for argument; do case $argument in --lines=*) lines=${argument#--lines=} ;; esac; done
+head -n "$lines" "$(dirname "$0")/journal"
+"""
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_the_end_of_what_a_unit_has_said_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempts: int
+) -> None:
+    (tmp_path / "journal").write_text("\n".join(TRACEBACK * attempts))
+    (tmp_path / "journalctl").write_text(JOURNALCTL)
+    (tmp_path / "journalctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    said = Systemd().said("orders-worker@r1.service", 1)
+    assert said.startswith("\nLast lines of orders-worker@r1.service:\n  ")
+    assert said.endswith("\n  ".join(["", *TRACEBACK[-2:]]))
+    assert len(said.splitlines()) <= 22
+
+
+def test_of_node_the_cause_is_shown_above_its_own_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [f"    at Server.listen (node:internal/net:{line}:1)" for line in range(30)]
+    (tmp_path / "journal").write_text("\n".join(["Error: listen EADDRINUSE :::80", *frames, "", "Node.js v20.19.2"]))
+    (tmp_path / "journalctl").write_text(JOURNALCTL)
+    (tmp_path / "journalctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert "Error: listen EADDRINUSE :::80\n" in Systemd().said("orders-worker@r1.service", 1)
+    (tmp_path / "journal").write_text("")
+    assert Systemd().said("orders-worker@r1.service", 1) == ""
