@@ -36,7 +36,8 @@ def _view(
 ) -> dict[str, t.Any]:
     if view == "release":
         artifact = {"artifact": application["artifact"] or None, "sha256": application["artifact_sha256"] or None}
-        return {**{k: application[k] for k in RELEASE}, **artifact}
+        record = f"{_registry.RECORDS}/{application['name']}.json"
+        return {**{k: application[k] for k in RELEASE}, **artifact, "record": record}
     if view == "replay":
         return {k: application[k] for k in REPLAY}
     if view == "host":

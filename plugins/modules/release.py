@@ -83,6 +83,13 @@ options:
         description: How many releases stay after a switch. The live one and the one before it always stay.
         type: int
         default: 5
+      record:
+        description:
+          - File that the host has when it was prepared for the application. Without it, nothing is installed or made live, and
+            a release that is to be gone back to only where one is live.
+          - In check mode, a host that has no directory of such files only leads to a warning.
+          - When unset, it is not looked for.
+        type: path
   state:
     description:
       - V(present) installs the releases. Of those that are there before, as many go as there are beyond
@@ -296,6 +303,7 @@ APPLICATION: dict[str, t.Any] = {
     "before": {"type": "str"},
     "source": {"type": "str"},
     "keep_releases": {"type": "int", "default": 5},
+    "record": {"type": "path"},
 }
 
 
@@ -467,6 +475,15 @@ def owner(wanted: dict[str, t.Any]) -> Account:
         raise ReleaseError(f"{error.args[0]}. Run site.yml first; it makes the users of the applications.") from None
 
 
+def prepared(record: Path) -> bool:
+    """Whether a host was prepared for an application, and that was not taken back by its removal."""
+    try:
+        entry = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(entry, dict) and not entry.get("removed")
+
+
 class Work:
     """All applications of one call: locked, compared, brought to the wanted state.
 
@@ -542,11 +559,25 @@ class Work:
                 step = look(wanted, self.state, mark, now, holder.target if holder else "")
             except NoWayBackError as error:
                 raise ReleaseError(f"{error} {ways_back(self.module.params['applications'])}") from None
+            self._find_record(step)
             if step.missing or step.install is not None:
                 self._find_owner(wanted)
             self.steps.append(replace(step, predicted=self.module.check_mode))
             if lock and wanted["release"]:
                 lock.aim(self.steps[-1].release)
+
+    def _find_record(self, step: Step) -> None:
+        """:raises ReleaseError: the host was not prepared for what is to be installed or made live."""
+        wanted, back = step.wanted, step.wanted["release"] and step.before.live
+        record = Path(wanted["record"] or "/")
+        if self.state == "rejected" or not wanted["record"] or not step.release or back or prepared(record):
+            return
+        text = f"{wanted['name']} was not prepared on {socket.gethostname()}: {record} does not say so."
+        text = f"{text} Run site.yml first; it prepares it."
+        if not self.module.check_mode or record.parent.is_dir():
+            raise ReleaseError(f"{text} Nothing was changed.")
+        # A site.yml before this one has prepared nothing either.
+        self.module.warn(f"{wanted['name']}: {text} Without --check, this is an error.")
 
     def _find_owner(self, wanted: dict[str, t.Any]) -> None:
         try:

@@ -169,10 +169,11 @@ def test_what_would_run_beside_it_is_refused(inventory: Path, vm: Vm) -> None:
         assert site.rc != 0
         assert said in site.failure
         assert site.changed == []
-    # Without preflight, too: the module that would start it looks by itself.
+    # Without preflight, too: the host has not been prepared for it.
     deploy = play("deploy", inventory, extra=declared(ORDERS, RETURNS, renamed))
     assert deploy.rc != 0
-    assert "looks like a rename of approvals" in deploy.failure
+    assert "signoffs was not prepared on" in deploy.failure
+    assert "Run site.yml first" in deploy.failure
     assert vm.untouched() == before
 
 

@@ -1901,6 +1901,20 @@ DEPLOYING = [
             "test_create_again_change_again_back_and_check",
         ),
         (
+            "a host that was not prepared for an application",
+            "Work._find_record",
+            "prepared(record)",
+            "True",
+            "test_a_host_that_was_not_prepared_for_an_application_gets_none",
+        ),
+        (
+            "an application that was removed from a host",
+            "prepared",
+            "entry.get('removed')",
+            "False",
+            "test_a_host_that_was_not_prepared_for_an_application_gets_none",
+        ),
+        (
             "who can go back although another cannot",
             "ways_back",
             "Store(wanted['root']).read().previous()",

@@ -121,6 +121,7 @@ def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:
     (release,) = applications({}, declared, "release")
     assert release["artifact"] == "a.tar.gz"
     assert release["sha256"] is None
+    assert release["record"] == "/var/lib/durable-temporal/applications/a.json"
     (pm2,) = applications({}, declared, "pm2")
     assert "canary" not in str(pm2)
     assert set(pm2["processes"][0]) == {"name", "instances", "definition"}

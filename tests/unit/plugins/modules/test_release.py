@@ -8,6 +8,7 @@ import errno
 import getpass
 import io
 import json
+import socket
 import subprocess
 import tarfile
 import typing as t
@@ -234,6 +235,45 @@ def test_a_user_that_is_missing_is_named(host: Path, check: bool) -> None:
     assert "Run site.yml first" in said
     assert result.get("failed", False) != check
     assert not (host / "app" / "releases").exists()
+
+
+def recorded(host: Path, content: str = "{}", name: str = "orders") -> str:
+    place = host / "applications"
+    place.mkdir(exist_ok=True)
+    (place / f"{name}.json").write_text(content)
+    return str(place / "orders.json")
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("content", [None, '{"removed": "2026-11-20"}', "{"])
+def test_a_host_that_was_not_prepared_for_an_application_gets_none(
+    host: Path, check: bool, content: str | None
+) -> None:
+    record = recorded(host, name="other")
+    if content is not None:
+        recorded(host, content)
+    for state in ("present", "live"):
+        refused = run(host, state=state, check=check, artifact=artifact(host, "one"), record=record)
+        assert refused["failed"]
+        assert f"orders was not prepared on {socket.gethostname()}: {record} " in refused["msg"]
+        assert "Run site.yml first; it prepares it." in refused["msg"]
+    assert not (host / "app").exists()
+    assert run(host, artifact=artifact(host, "one"), record=recorded(host))["changed"]
+    one = live(host)
+    Path(record).unlink()
+    assert run(host, artifact=artifact(host, "one"), record=record)["failed"]
+    assert run(host, release=one, record=record)["live"]["orders"] == one
+    (host / "app/current").unlink()
+    assert run(host, release=one, record=record)["failed"]
+    assert not run(host, record=record).get("failed")
+
+
+def test_a_check_of_a_bare_host_warns_that_it_is_not_prepared(host: Path) -> None:
+    warned = mock.Mock()
+    with mock.patch.object(basic.AnsibleModule, "warn", warned):
+        checked = run(host, check=True, artifact=artifact(host, "one"), record=str(host / "no/orders.json"))
+    assert not checked.get("failed")
+    assert "Run site.yml first" in warned.call_args.args[0]
 
 
 def test_another_digest_than_promised_is_refused(host: Path) -> None:
