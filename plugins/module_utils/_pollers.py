@@ -4,7 +4,7 @@
 """Whether the server sees workers poll task queues.
 
 Private to this collection. A task queue is wanted as the module task_queue_info takes it: ``name``, ``namespace``,
-``types``, ``identity_pattern``, ``min_pollers``, ``max_pollers`` and ``newer_than``.
+``types``, ``identity_pattern``, ``min_pollers``, ``max_pollers``, ``newer_than`` and, for a message, ``candidate``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ PASSING = ("unreachable", "not_temporal", "namespace_not_found", "deadline", "li
 Row = dict[str, t.Any]
 
 
+# What own_identity makes.
+OWN = re.compile(r"\^\(([0-9|]*)\)@")
 NOBODY: t.Final[dict[str, t.Any]] = {"min_pollers": 0, "max_pollers": 0, "newer_than": None}
 
 
@@ -72,13 +74,37 @@ def excess(queue: t.Mapping[str, t.Any], counted: int) -> bool:
     return queue["max_pollers"] is not None and counted > queue["max_pollers"]
 
 
+def whose(pattern: str) -> str:
+    """The identities that a pattern matches, in words when they are those of processes."""
+    if not (own := OWN.fullmatch(pattern)):
+        return f"whose identity matches '{pattern}'"
+    numbers = [number for number in own[1].split("|") if number]
+    which = f" ({', '.join(numbers)})" if numbers else ""
+    example = numbers[0] if numbers else "4711"
+    return f"whose identity begins with the number of one of its processes{which}, such as {example}@HOST"
+
+
+def complaints(rows: t.Iterable[tuple[t.Mapping[str, t.Any], Row]]) -> str:
+    """The sentences about all queues that are not ready; what is a candidate is told as refused, once."""
+    sentences, told = [], ""
+    for queue, row in rows:
+        if row["ready"]:
+            continue
+        sentence = complaint(queue, row)
+        if (candidate := queue.get("candidate") or "") and candidate != told:
+            sentence = f"{candidate} was tried beside the live one and refused: {sentence.removeprefix('Refused: ')}"
+        sentences.append(sentence)
+        told = candidate
+    return " ".join(sentences)
+
+
 def complaint(queue: t.Mapping[str, t.Any], row: Row) -> str:
     """The sentence about a queue that is not ready."""
     if excess(queue, row["counted"]):
         return f"Refused: {stray(queue, row)}."
     conditions = []
     if queue["identity_pattern"]:
-        conditions.append(f"whose identity matches '{queue['identity_pattern']}'")
+        conditions.append(whose(queue["identity_pattern"]))
     if queue["newer_than"]:
         moment = datetime.fromtimestamp(queue["newer_than"], tz=timezone.utc)
         conditions.append(f"that polled since {moment:%H:%M:%S} UTC")

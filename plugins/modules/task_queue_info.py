@@ -60,6 +60,9 @@ options:
           - The server still lists workers some minutes after they are gone. A poll is held for up to a minute, so an
             idle worker may have polled last a minute ago.
         type: float
+      candidate:
+        description: What is tried by these workers, such as V(release r2 of orders). The error says that it was refused.
+        type: str
   wait_seconds:
     description: How long to wait until all task queues have their pollers. With V(0) they are read once.
     type: float
@@ -149,7 +152,7 @@ import typing as t
 
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
-from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, Row, complaint, excess, read
+from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, Row, complaints, excess, read
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 
 POLL_SECONDS = 0.5
@@ -166,6 +169,7 @@ TASK_QUEUE: dict[str, dict[str, t.Any]] = {
     "min_pollers": {"type": "int", "default": 1},
     "max_pollers": {"type": "int"},
     "newer_than": {"type": "float"},
+    "candidate": {"type": "str"},
 }
 
 
@@ -219,7 +223,7 @@ def main() -> None:
     if not ready and not module.check_mode:
         if failure:
             module.fail(failure.message, kind=failure.kind, **result)
-        text = " ".join(complaint(queue, row) for queue, row in rows if not row["ready"])
+        text = complaints(rows)
         advice = "Check that the workers run, and that they connect to this server, namespace and task queue."
         module.fail(f"{text} Waited {waited:g} s. {advice}", **result)
     module.exit(changed=False, **result)

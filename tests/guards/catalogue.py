@@ -2378,6 +2378,13 @@ STRAYS = [
         "module_utils/_pollers.py",
         "modules/test_task_queue_info.py",
         (
+            "what is a candidate is told as refused",
+            "complaints",
+            "(candidate := queue.get('candidate') or '')",
+            "(candidate := '')",
+            "test_a_candidate_is_told_as_refused",
+        ),
+        (
             "too many are an error",
             "excess",
             "counted > queue['max_pollers']",

@@ -76,6 +76,27 @@ def test_too_few_fail_with_what_was_found_and_expected() -> None:
     assert failed["task_queues"][0]["counted"] == 0
 
 
+def test_the_processes_of_an_application_are_named_in_words() -> None:
+    text = look(server(poller("7@app1")), identity_pattern="^(17|18)@")["msg"]
+    assert "expected 1 or more whose identity begins with the number of one of its processes (17, 18)" in text
+    assert "such as 17@HOST" in text
+    assert "^(" not in text
+    assert "begins with the number of one of its processes, such" in look(server(), identity_pattern="^()@")["msg"]
+
+
+def test_a_candidate_is_told_as_refused() -> None:
+    said = "release r2 of orders was tried beside the live one and refused: "
+    text = look(server(), identity_pattern="^(17)@", candidate="release r2 of orders")["msg"]
+    assert text.startswith(
+        f"{said}Task queue orders (workflow) in namespace orders: found 0 pollers, expected 1 or more"
+    )
+    both = look(server(), types=["workflow", "activity"], candidate="release r2 of orders")["msg"]
+    assert both.count("was tried beside the live one and refused") == 1
+    assert both.count("Task queue orders (") == 2
+    wanted = {"identity_pattern": "^(17)@", "min_pollers": 0, "max_pollers": 0, "candidate": "release r2 of orders"}
+    assert look(server(poller("17@app1")), **wanted)["msg"].startswith(f"{said}its worker 17@app1 polls the task queue")
+
+
 def test_an_empty_queue_says_so() -> None:
     assert "The server lists none." in look(server())["msg"]
 
