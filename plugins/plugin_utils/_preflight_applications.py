@@ -41,7 +41,8 @@ def check_undeclared(declared: t.Collection[str], probe: Probe) -> list[Problem]
                     f"the application {name}",
                     "on this host and not declared for it",
                     "only what is declared",
-                    f"It goes on as it is. Declare it, or remove it: remove.yml -e remove_application={name}",
+                    "Its processes go on; site.yml takes its site from the edge. Declare it, or remove it: remove.yml -e "
+                    f"remove_application={name}",
                     "warning",
                 )
             )
