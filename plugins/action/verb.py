@@ -187,6 +187,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             told = {problem.about for problem in problems}
             hosts = verbs.check_hosts(verb, groups, variables["ansible_play_hosts_all"])
             problems += [problem for problem in hosts if problem.about not in told]
+        problems += verbs.check_limit(context.CLIARGS.get("subset"), list(self._hosts), list(groups))
         known = {"group_vars": set(groups), "host_vars": set(self._hosts)}
         sources = variables.get("ansible_inventory_sources")
         return problems + files.check_files(self._loader, places, known, self._known(), sources)

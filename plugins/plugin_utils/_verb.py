@@ -14,8 +14,11 @@ import re
 import typing as t
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from ansible import constants
 from ansible.errors import AnsibleError
+from ansible.inventory.manager import split_host_pattern
 from ansible.parsing.splitter import parse_kv
 from ansible_collections.durable.temporal.plugins.module_utils._release import ID
 from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS
@@ -70,6 +73,8 @@ FILLED_IN = {
 }
 # What programs that run Ansible add by themselves.
 _RUNNERS = ("ansible_", "awx_", "tower_")
+# The end of a pattern that chooses among the hosts of a group: app[0], app[0:2].
+_SUBSCRIPT = re.compile(r"(?<=.)\[(-?[0-9]+|[0-9]+[:-][0-9]*)\]$")
 _SERIAL = re.compile(r"[1-9][0-9]*|([1-9][0-9]?|100)%")
 
 
@@ -224,6 +229,39 @@ def check_hosts(verb: str, groups: Mapping[str, Sequence[str]], targeted: Collec
             )
             problems.append(Problem("--limit", text))
     return problems
+
+
+def check_limit(subset: str | None, hosts: Collection[str], groups: Collection[str]) -> list[Problem]:
+    """Names in ``--limit`` that are no host and no group: Ansible leaves such out, and goes on with the others.
+
+    Expressions are left alone: what they match may well be nothing.
+
+    :param subset: as it was written.
+    """
+    known = {*hosts, *groups, *constants.LOCALHOST}
+    problems = []
+    for pattern in dict.fromkeys(_patterns(subset)):
+        name = pattern.lstrip("!&")
+        bare = _SUBSCRIPT.sub("", name)
+        if name in known or bare in known or not bare or name.startswith("~") or re.search(r"[*?\[]", bare):
+            continue
+        near = meant(bare, [*hosts, *groups], 0.6) or "Correct it, or take it out."
+        some = ", ".join([*[name for name in OURS if name in groups], *hosts][:8])
+        text = f"--limit names {bare}, which is no host and no group of the inventory; expected such as {some}. {near}"
+        problems.append(Problem("--limit", text))
+    return problems
+
+
+def _patterns(subset: str | None) -> list[str]:
+    """The parts of a limit. Each line of a file in it is one."""
+    found: list[str] = []
+    for pattern in split_host_pattern(subset or ""):
+        file = Path(pattern[1:])
+        if pattern[:1] != "@":
+            found.append(pattern)
+        elif file.is_file():  # else Ansible has refused it already
+            found += [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return found
 
 
 def check_application(verb: str, name: str, declared: Mapping[str, Collection[str]]) -> list[Problem]:

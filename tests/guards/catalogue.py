@@ -3527,6 +3527,20 @@ VERBS = [
             "False",
             "test_hosts_that_are_missing_are_told",
         ),
+        (
+            "a limit with a name that nothing has",
+            "check_limit",
+            "name in known or bare in known or (not bare) or name.startswith('~') or re.search('[*?\\\\[]', bare)",
+            "True",
+            "test_a_limit_with_a_name_that_nothing_has_is_told",
+        ),
+        (
+            "expressions in a limit",
+            "check_limit",
+            "re.search('[*?\\\\[]', bare)",
+            "False",
+            "test_a_limit_with_known_names_or_expressions_is_fine",
+        ),
         ("a group without a host", "check_hosts", "not hosts", "False", "test_hosts_that_are_missing_are_told"),
         (
             "a limit that leaves out hosts",

@@ -264,6 +264,14 @@ def test_a_limit_to_hosts_of_others_is_refused(place: Place) -> None:
     assert "nothing was changed" not in place.run("status", "--limit", "bastion,vm1")[1]
 
 
+@pytest.mark.parametrize("playbook", ["site", "status"])
+def test_a_limit_with_a_name_that_nothing_has_is_refused(place: Place, playbook: str) -> None:
+    place.inventory("vm1", "vm2", applications=[ORDERS])
+    said = "--limit names vmm2, which is no host and no group of the inventory; expected such as postgres,"
+    refused(place.run(playbook, "--limit", "vm1,vmm2"), said, "Did you mean vm2?")
+    refused(place.run(playbook, "--limit", "all:!vmm2"), said)
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from ansible_collections.durable.temporal.plugins.plugin_utils import _verb as verbs
@@ -241,3 +242,47 @@ def test_what_stays_must_be_said() -> None:
         "Write topology_applications: [] if none is declared."
     )
     assert "not set for vm1" in texts(verbs.check_stays({"vm1": False}, []))
+
+
+@pytest.mark.parametrize(
+    ("limit", "names"),
+    [
+        ("app1,edgee1", "edgee1"),
+        ("all:!dbb1", "dbb1"),
+        ("all:&apps", "apps"),
+        ("app1, ,appp1[0:2]", "appp1"),
+        ("appp", "appp"),
+        ("@names.txt", "edgee1"),
+    ],
+)
+def test_a_limit_with_a_name_that_nothing_has_is_told(
+    limit: str, names: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("names.txt").write_text("app1\nedgee1\n\n")
+    said = texts(verbs.check_limit(limit, ["app1", "edge1", "db1"], ["all", "app"]))
+    assert said.count("\n") == 0
+    assert said.startswith(
+        f"--limit names {names}, which is no host and no group of the inventory; expected such as app,"
+    )
+    assert "Did you mean " in said
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        None,
+        "",
+        "app1",
+        "app:!db1",
+        "all,!app[0],&app[0:2]",
+        "app[-1]",
+        "nosuch*",
+        "~nosuch",
+        "!~nosuch",
+        "no[x-z]",
+        "localhost",
+    ],
+)
+def test_a_limit_with_known_names_or_expressions_is_fine(limit: str | None) -> None:
+    assert verbs.check_limit(limit, ["app1", "db1"], ["all", "app"]) == []
