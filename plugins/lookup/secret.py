@@ -98,6 +98,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import Settings, from_variables
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
+    KEPT,
     SPEC,
     VARIABLES,
     Options,
@@ -121,7 +122,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
             return from_variables(rendered(self._templar, variables, SPEC))
 
         try:
-            options = Options(directory, self.get_option("length"), vault=vault)
+            kept = bool(variables.get(KEPT, True))
+            options = Options(directory, self.get_option("length"), write=kept, vault=vault)
             source = provider(self.get_option("provider"), options)
             found = fetch(source, [Reference(name) for name in names])
         except SecretError as error:

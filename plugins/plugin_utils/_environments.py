@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import from_variables
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import Provider, refers, texts
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
+    KEPT,
     SPEC,
     VARIABLES,
     provider,
@@ -47,7 +48,7 @@ def source_of(variables: Variables) -> t.Callable[[], Provider]:
     """What makes the provider that the variables name, once it is needed."""
 
     def source() -> Provider:
-        given = {name: variables[name] for name in (*VARIABLES.values(), "inventory_dir") if name in variables}
+        given = {name: variables[name] for name in (*VARIABLES.values(), "inventory_dir", KEPT) if name in variables}
         names, options = settings({}, given, os.environ)
         return provider(
             names,

@@ -252,12 +252,15 @@ class First:
 class Options:
     """What a provider may need to know. ``directory`` is on the controller; empty when nobody said one.
 
+    Without ``write``, what is made up is not kept.
+
     ``vault`` finds out the settings of a key vault, which are templates and lookups of their own, only when there is one.
     """
 
     directory: str = ""
     length: int = DEFAULT_LENGTH
     create: bool = True
+    write: bool = True
     vault: t.Callable[[], Settings] | None = field(default=None, compare=False)
 
 
@@ -267,7 +270,9 @@ def _generated(options: Options) -> Provider:
             "secrets_directory is not set and there is no inventory directory to put the secrets beside. "
             "Set secrets_directory to a directory on the controller."
         )
-    return Generated(Path(options.directory).expanduser(), options.length, options.create, write=not looks_only())
+    return Generated(
+        Path(options.directory).expanduser(), options.length, options.create, options.write and not looks_only()
+    )
 
 
 def _azure_keyvault(options: Options) -> Provider:
@@ -305,6 +310,10 @@ VARIABLES = {
 }
 
 
+# A variable of plays that change no secret. Their tasks and templates are many processes, which share nothing else.
+KEPT = "__secrets_kept"
+
+
 # The same variables as options of a role, for preflight.
 SPEC: dict[str, dict[str, t.Any]] = {
     "secrets_provider": {"type": "list", "elements": "str", "choices": list(PROVIDERS)},
@@ -327,7 +336,7 @@ def settings(
     """What to use for references: as given, else from the variables, else from the environment, else the default.
 
     :param given: ``provider``, ``directory``, ``length``, ``generate``; absent ones were not given.
-    :param variables: rendered variables, by the names in :data:`VARIABLES`, and ``inventory_dir``.
+    :param variables: rendered variables, by the names in :data:`VARIABLES`, ``inventory_dir`` and :data:`KEPT`.
     :returns: the names of the providers, and their options. Unlike passwords of our own, references name something that
         exists elsewhere, so nothing is made up for them unless ``generate`` says so.
     """
@@ -352,7 +361,7 @@ def settings(
             "secrets_length or secrets_generate_references cannot be read; expected a number, and true or false."
         ) from None
     directory = option("directory", default_directory(variables.get("inventory_dir")))
-    return [str(n) for n in names], Options(str(directory), length, generate)
+    return [str(n) for n in names], Options(str(directory), length, generate, bool(variables.get(KEPT, True)))
 
 
 def fetch(source: Provider, references: Sequence[Reference]) -> dict[Reference, str]:

@@ -264,6 +264,15 @@ def test_a_limit_to_hosts_of_others_is_refused(place: Place) -> None:
     assert "nothing was changed" not in place.run("status", "--limit", "bastion,vm1")[1]
 
 
+@pytest.mark.parametrize("playbook", ["status", "remove -e remove_application=old"])
+def test_a_playbook_that_looks_or_removes_makes_no_secrets(place: Place, playbook: str) -> None:
+    place.inventory("vm1", applications="{{ [] if lookup('durable.temporal.secret', 'own') else [] }}")
+    status, output = place.run(*playbook.split())
+    assert status != 0
+    assert "UNREACHABLE" in output, output
+    assert not (place.directory / "inventory" / ".secrets").exists()
+
+
 @pytest.mark.parametrize("playbook", ["site", "status"])
 def test_a_limit_with_a_name_that_nothing_has_is_refused(place: Place, playbook: str) -> None:
     place.inventory("vm1", "vm2", applications=[ORDERS])

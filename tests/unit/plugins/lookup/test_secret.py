@@ -63,6 +63,18 @@ def test_the_default_directory_lies_beside_the_inventory(tmp_path: Path) -> None
     assert (tmp_path / ".secrets" / "a").read_text().strip() == value
 
 
+def test_nothing_is_kept_in_plays_that_change_no_secret(tmp_path: Path) -> None:
+    found = render(
+        "{{ lookup('durable.temporal.secret', 'a') | length }}",
+        "{{ {'A': '@keyvault/Key'} | durable.temporal.environment | length }}",
+        inventory_dir=str(tmp_path),
+        secrets_generate_references=True,
+        __secrets_kept=False,
+    )
+    assert found == [32, 1]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_environment_is_a_provider() -> None:
     value, error = render(
         "{{ lookup('durable.temporal.secret', 'a', provider='env') }}",
