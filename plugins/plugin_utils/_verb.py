@@ -72,7 +72,7 @@ FILLED_IN = {
     "removal_confirm": "confirm",
 }
 # What programs that run Ansible add by themselves.
-_RUNNERS = ("ansible_", "awx_", "tower_")
+_RUNNERS = ("ansible_", "awx_", "molecule_", "packer_", "semaphore_", "tower_")
 # The end of a pattern that chooses among the hosts of a group: app[0], app[0:2].
 _SUBSCRIPT = re.compile(r"(?<=.)\[(-?[0-9]+|[0-9]+[:-][0-9]*)\]$")
 _SERIAL = re.compile(r"[1-9][0-9]*|([1-9][0-9]?|100)%")

@@ -68,6 +68,7 @@ def test_a_name_that_nothing_reads_is_told_with_the_right_one(verb: str, name: s
     [
         {"given": ["deploy_application", "deploy_reason", "deploy_take_over"]},
         {"given": ["temporal_version", "app_release_watch_seconds", "ansible_user", "awx_job_id"]},
+        {"given": ["semaphore_vars", "packer_build_name", "packer_builder_type", "packer_http_addr", "molecule_yml"]},
         {"given": ["builds", "release"], "read": {"builds", "release"}},
         {"given": ["company_tag"], "ignored": ["company_*"]},
         {"files": ["company_tag"]},
