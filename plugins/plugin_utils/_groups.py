@@ -111,7 +111,7 @@ def check_groups(
         text = "the group edge has hosts, and neither app nor temporal_ui has one; nginx has nothing to publish."
         problems.append(Problem("the group edge", text, "warning"))
     # What is missing may be there under another name, which says it all.
-    told = {meant_group(p.about)[0] for p in names}
+    told = {meant_group(p.about)[0] for p in names if p.level == "error"}
     return [*names, *(p for p in problems if p.about.removeprefix("the group ") not in told)]
 
 
@@ -121,15 +121,19 @@ def check_names(groups: Groups) -> list[Problem]:
     ``about`` is the name of the group, which stands for what it was taken for.
     """
     problems = []
+    others: dict[str, str] = {}
     for name, members in groups.items():
         meant, misspelt = meant_group(name)
         if name in OURS or not meant or not members:
             continue
         there = set(groups.get(meant) or ())
         # Another word may well be a group of one's own, as long as ours has hosts or none on purpose; a slip leaves hosts
-        # out.
+        # out, unless it is somebody's name as well.
         said = there or (meant in OPTIONAL and meant in groups)
         if set(members) <= there or (said and not misspelt):
+            continue
+        if there:
+            others[name] = meant
             continue
         own = f" If it is your own, and {meant} is to have no host, write {meant}: {{}}." if meant in OPTIONAL else ""
         text = (
@@ -138,6 +142,13 @@ def check_names(groups: Groups) -> list[Problem]:
             f"{own if not misspelt else ''}"
         )
         problems.append(Problem(name, text))
+    if others:
+        hosts = list(dict.fromkeys(host for name in others for host in groups[name]))
+        text = (
+            f"nothing reads the group{'s' if len(others) > 1 else ''} {', '.join(others)} ({_some(hosts)}), which may be your "
+            f"own. If {', '.join(dict.fromkeys(others.values()))} was meant, put the hosts into that as well."
+        )
+        problems.append(Problem("groups of others", text, "warning"))
     return problems
 
 

@@ -3654,6 +3654,13 @@ VERBS = [
             "test_what_makes_no_platform_is_told",
         ),
         (
+            "groups of others beside ours",
+            "check_names",
+            "there",
+            "False",
+            "test_groups_of_others_beside_ours_are_worth_one_warning",
+        ),
+        (
             "groups of one's own are left alone",
             "check_names",
             "set(members) <= there or (said and (not misspelt))",

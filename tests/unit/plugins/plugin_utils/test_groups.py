@@ -47,6 +47,22 @@ def test_a_platform_or_a_part_that_works_is_fine(groups: dict[str, list[str]], g
     assert told(groups, **given) == ""
 
 
+def test_groups_of_others_beside_ours_are_worth_one_warning() -> None:
+    others = {name: ["o1"] for name in ("postgresql", "postgres_ha", "apps", "edge2", "temporal_dev")}
+    groups = {**WHOLE, **others}
+    assert told(groups) == ""
+    said = told(groups, "warning")
+    assert "\n" not in said
+    assert said.startswith(
+        "nothing reads the groups postgresql, postgres_ha, apps, edge2, temporal_dev (o1), which may be"
+    )
+    assert "If postgres, app, edge, temporal was meant, put the hosts into that as well." in said
+    assert "the group apps (o1) is read by nothing" in told({**groups, "app": []})
+    assert "the group edge2 (o1) is read by nothing" in told(
+        {name: of for name, of in groups.items() if name != "edge"}
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
@@ -76,7 +92,6 @@ def test_other_words_and_slips_are_recognised(name: str, meant: str) -> None:
             {"declared": 1},
             ["the group databases (vm1) is read by nothing", "Did you mean postgres?", "Did you mean app?"],
         ),
-        ({**WHOLE, "apps": ["vm2"]}, {}, ["the group apps (vm2) is read by nothing", "Did you mean app?"]),
         (
             {"temporal": VM},
             {},
