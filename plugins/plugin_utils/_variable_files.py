@@ -29,10 +29,16 @@ def directories(sources: t.Any, playbook: str = "") -> list[Path]:
     :param sources: the inventory as given on the command line: paths of files and directories, or lists of hosts.
     :param playbook: directory of the playbook.
     """
-    found = [Path(str(s)) for s in (sources if isinstance(sources, list | tuple) else [sources]) if s]
-    places = [place if place.is_dir() else place.parent for place in found if place.exists()]
+    places = [place if place.is_dir() else place.parent for place in _paths(sources)]
     places += [Path(playbook)] if playbook else []
     return list({os.path.realpath(place): place for place in places}.values())
+
+
+def _paths(sources: t.Any) -> Iterator[Path]:
+    """Those parts of an inventory that are files or directories. A list of hosts may be longer than any path."""
+    for source in sources if isinstance(sources, list | tuple) else [sources]:
+        if source and os.path.exists(str(source)):
+            yield Path(str(source))
 
 
 def check_files(
@@ -150,13 +156,12 @@ def _misnamed(
 
 def _others(sources: t.Any) -> Iterator[Path]:
     """Files near the inventory that may be other inventories."""
-    for place in (Path(str(s)).resolve() for s in (sources if isinstance(sources, list | tuple) else [sources]) if s):
-        if place.exists():
-            base = place.parent if place.is_dir() else place.parent.parent
-            for file in (one for pattern in ("*", "*/*", "*/*/*") for one in base.glob(pattern)):
-                own = place in (file, *file.parents) or {"group_vars", "host_vars"} & set(file.parts)
-                if not own and file.suffix in ("", ".ini", *constants.YAML_FILENAME_EXTENSIONS) and file.is_file():
-                    yield file
+    for place in (path.resolve() for path in _paths(sources)):
+        base = place.parent if place.is_dir() else place.parent.parent
+        for file in (one for pattern in ("*", "*/*", "*/*/*") for one in base.glob(pattern)):
+            own = place in (file, *file.parents) or {"group_vars", "host_vars"} & set(file.parts)
+            if not own and file.suffix in ("", ".ini", *constants.YAML_FILENAME_EXTENSIONS) and file.is_file():
+                yield file
 
 
 def _mentioned(name: str, inventories: Iterable[Path]) -> bool:

@@ -95,3 +95,11 @@ def test_places_are_those_of_the_inventory_and_the_playbook(tmp_path: Path) -> N
     hosts.write_text("")
     found = directories([str(hosts), str(tmp_path / "staging"), "db1,db2,"], str(tmp_path))
     assert sorted(found) == [tmp_path, tmp_path / "staging"]
+
+
+def test_a_list_of_hosts_that_is_longer_than_a_path_is_no_path(tmp_path: Path) -> None:
+    hosts = ",".join(f"web{number}" for number in range(1000))
+    assert directories([hosts, str(tmp_path)]) == [tmp_path]
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "prod.yml").write_text("topology_size: large\n")
+    assert len(check_files(DataLoader(), [tmp_path], NAMES, OURS, [hosts, str(tmp_path)])) == 1
