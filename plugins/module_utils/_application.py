@@ -130,6 +130,26 @@ PROGRAM = {
     "pm2": ("script", "name the file in the release, such as dist/worker.js"),
     "systemd": ("command", "write a list of the program in the release and its arguments, such as [bin/worker]"),
 }
+# The variable by which PM2 tells from which declaration of ours a process was started.
+DEFINITION = "DURABLE_DEFINITION"
+# PM2's variable with the number of an instance among those of its process, from 0.
+INDEX = "NODE_APP_INSTANCE"
+# PM2 (7.0) keeps the variables of a process among its options and its record of it: one of these names is another option,
+# or has another value when it arrives.
+_PM2_NAMES = """
+    append_env_to_name args automation autorestart autostart cron_restart cwd deep_monitoring disable_logs
+    disable_source_map_support disable_trace env error_file event_loop_inspector exec_interpreter exec_mode execute_command
+    exp_backoff_restart_delay filter_env force gid ignore_watch increment_var install_url instance_var instances io
+    kill_retry_time kill_timeout listen_timeout log_date_format log_file log_type max_memory_restart max_restarts merge_logs
+    min_uptime name name_prefix namespace node_args out_file pid_file pmx port post_update restart_delay script
+    shutdown_with_message source_map_support stop_exit_codes time trace treekill uid username v8 vizion wait_ready watch
+    watch_delay watch_options windowsHide write
+    _km_monitored _tree_pids axm_actions axm_dynamic axm_monitor axm_options created_at current_conf exit_code km_link
+    node_version pm2_env pm_cwd pm_err_log_path pm_exec_path pm_id pm_log_path pm_out_log_path pm_pid_path pm_uptime
+    pmx_module prev_restart_delay restart_task restart_time status unique_id unstable_restarts updateEnv version versioning
+    vizion_running NODE_CHANNEL_FD NODE_UNIQUE_ID
+    """
+PM2_NAMES = frozenset(_PM2_NAMES.split())
 MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?|infinity")
 
 
@@ -204,6 +224,34 @@ def _check_together(application: t.Mapping[str, t.Any]) -> None:
         )
 
 
+def _check_variables(application: t.Mapping[str, t.Any]) -> None:
+    """:raises InvalidApplication: a variable that PM2, or what we start with it, has for something else."""
+    if application["runtime"] != "pm2":
+        return
+    name, names = application["name"], [process["name"] for process in application["processes"]]
+    declared = {
+        f"application {name}": {
+            **dict.fromkeys(application["temporal_address_variables"], ""),
+            **application["environment"],
+        }
+    }
+    declared |= {f"application {name}, process {p['name']}": p["environment"] for p in application["processes"]}
+    for where, environment in declared.items():
+        for variable in (v for v, value in environment.items() if value is not None):
+            if variable == DEFINITION:
+                owner = "which this collection sets: it tells the declaration that a process was started from"
+            elif variable in (INDEX, *PM2_NAMES):
+                owner = "which PM2 has for its own: it would change the value, or how it runs the process"
+            elif variable in names:
+                owner = "which is the name of a process: PM2 takes such a variable for options of that process"
+            else:
+                continue
+            raise InvalidApplication(
+                f"{where}: environment has the variable {variable}, {owner}; expected another name. Rename the variable, or "
+                "set runtime to systemd."
+            )
+
+
 def _check_place(name: str, root: str) -> None:
     """:raises InvalidApplication: the root of an application is not its own."""
     parts = root.split("/")[1:]
@@ -268,6 +316,7 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise InvalidApplication(f"application {name}: process {', '.join(twice)} is declared twice.")
     _check_together(application)
+    _check_variables(application)
     application.update(
         current=f"{root}/current",
         releases=f"{root}/releases",

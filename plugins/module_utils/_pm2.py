@@ -13,14 +13,15 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
-from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE, candidate_queue
+from ansible_collections.durable.temporal.plugins.module_utils._application import (
+    CANDIDATE,
+    DEFINITION,
+    INDEX,
+    candidate_queue,
+)
 from ansible_collections.durable.temporal.plugins.module_utils._environment import digest, environment_of
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
 
-# The variable that every process carries, so that a listing tells which declaration it was started from.
-DEFINITION = "DURABLE_DEFINITION"
-# PM2's variable with the number of an instance among those of its process, from 0.
-INDEX = "NODE_APP_INSTANCE"
 # Statuses of a process that is on its way; it is waited for before anything is decided.
 UNDER_WAY = ("launching", "stopping")
 # A candidate has no work to finish when it is taken away.

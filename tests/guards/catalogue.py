@@ -1373,6 +1373,41 @@ NAMES = _guards(
     "filter/test_applications.py",
     ("names of others", "normalise", "name in RESERVED", "False", "test_what_cannot_work_is_refused"),
     (
+        "a variable of PM2's",
+        "_check_variables",
+        "variable in (INDEX, *PM2_NAMES)",
+        "False",
+        "test_a_variable_that_pm2_has_for_something_else_is_refused",
+    ),
+    (
+        "a variable of ours",
+        "_check_variables",
+        "variable == DEFINITION",
+        "False",
+        "test_a_variable_that_pm2_has_for_something_else_is_refused",
+    ),
+    (
+        "a variable that is called as a process",
+        "_check_variables",
+        "variable in names",
+        "False",
+        "test_a_variable_that_pm2_has_for_something_else_is_refused",
+    ),
+    (
+        "variables of systemd's processes",
+        "_check_variables",
+        "application['runtime'] != 'pm2'",
+        "False",
+        "test_a_variable_that_pm2_has_for_something_else_is_refused",
+    ),
+    (
+        "a variable that is taken away",
+        "_check_variables",
+        "value is not None",
+        "True",
+        "test_a_variable_that_pm2_has_for_something_else_is_refused",
+    ),
+    (
         "groups with rights",
         "normalise",
         "application['group'] in PRIVILEGED_GROUPS",
@@ -3656,8 +3691,8 @@ VERBS = [
         (
             "groups of others beside ours",
             "check_names",
-            "there",
-            "False",
+            "Problem('groups of others', text, 'warning')",
+            "Problem('groups of others', text)",
             "test_groups_of_others_beside_ours_are_worth_one_warning",
         ),
         (

@@ -116,6 +116,32 @@ def test_what_cannot_work_is_refused(declared: dict[str, t.Any], says: str) -> N
         normalise(declared)
 
 
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        *(
+            (name, "which PM2 has for its own")
+            for name in ("status", "name", "unique_id", "restart_time", "watch", "cron_restart", "NODE_APP_INSTANCE")
+        ),
+        ("DURABLE_DEFINITION", "which this collection sets"),
+        ("api", "which is the name of a process"),
+    ],
+)
+def test_a_variable_that_pm2_has_for_something_else_is_refused(variable: str, says: str) -> None:
+    process = {**PROCESS, "name": "api"}
+    said = f"environment has the variable {variable}, {says}.*; expected another name"
+    for declared in (
+        {"environment": {variable: "x"}, "processes": [process]},
+        {"processes": [{**process, "environment": {variable: "x"}}]},
+        {"temporal_address_variables": [variable], "processes": [process]},
+    ):
+        with pytest.raises(InvalidApplication, match=said):
+            normalise({"name": "a", **declared})
+    units = [{"name": "api", "command": ["api"], "environment": {variable: "x"}}]
+    normalise({"name": "a", "runtime": "systemd", "dependencies": "none", "processes": units})
+    normalise({"name": "a", "environment": {variable: None}, "processes": [process]})
+
+
 def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:
     declared = [{"name": "a", "artifact": "a.tar.gz", "processes": [PROCESS], "environment": {"KEY": "canary"}}]
     (release,) = applications({}, declared, "release")
