@@ -23,8 +23,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ansible_collections.durable.temporal.plugins.module_utils._application import DEFINITION
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
-    DEFINITION,
     UNDER_WAY,
     Instance,
     Pm2Error,

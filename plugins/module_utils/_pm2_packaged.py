@@ -15,7 +15,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
-from ansible_collections.durable.temporal.plugins.module_utils._pm2 import DEFINITION
+from ansible_collections.durable.temporal.plugins.module_utils._application import DEFINITION
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
 
 FILES = ("ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.json")

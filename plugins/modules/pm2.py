@@ -268,12 +268,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.durable.temporal.plugins.module_utils import _pm2_packaged as packaged
-from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE
+from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE, DEFINITION
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
-    DEFINITION,
     Actions,
     Instance,
     Pm2Error,
