@@ -181,7 +181,11 @@ DIGEST = Kind("a SHA-256 digest of 64 hexadecimal digits", _pattern(r"[0-9A-Fa-f
 PACKAGE = Kind(
     "the name of a package, such as jq", _pattern(r"[A-Za-z0-9][A-Za-z0-9.+_-]*(:[a-z0-9]+)?([=/][^\s;&|]+)?")
 )
-PATH = Kind("a path without blanks and without characters such as : % $ or quotes", _pattern(rf"[^{_SPECIAL}]+"))
+# On a host, a relative one begins anywhere: where the account is that logs in, or where the program has its own.
+PATH = Kind(
+    "an absolute path without blanks and without characters such as : % $ or quotes",
+    _pattern(rf"/[^{_SPECIAL}]*"),
+)
 NAMESPACE = Kind(
     "the name of a namespace: letters, digits, dots, hyphens and underscores",
     _pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}"),

@@ -17,6 +17,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
     SYSTEM_PLACES,
     SYSTEM_STATE,
 )
+from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
 
 # Role → the variables of its directories. They are used by containers only.
@@ -42,7 +43,7 @@ def directories(roles: t.Collection[str], values: Mapping[str, t.Any]) -> dict[s
 
 
 def check_directories(roles: t.Collection[str], values: Mapping[str, t.Any]) -> list[Problem]:
-    """Directories of the platform that are the system's, or no absolute path: files of others would change owner."""
+    """Directories of the platform that are the system's: files of others would change owner."""
     found = directories(roles, values)
     if found and values.get(ROOT) is not None:
         found = {ROOT: str(values[ROOT]), **found}
@@ -54,7 +55,8 @@ def check_directories(roles: t.Collection[str], values: Mapping[str, t.Any]) -> 
             "Choose one that nothing else uses, such as /srv/temporal.",
         )
         for variable, path in found.items()
-        if not _own(path)
+        # Of what is no such path, its kind is told.
+        if kinds.PATH.fits(path) and not _own(path)
     ]
 
 

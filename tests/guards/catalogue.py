@@ -446,6 +446,13 @@ PLACES = _guards(
         "test_what_is_no_place_for_data_is_refused",
     ),
     (
+        "a path that is told by its kind",
+        "check_directories",
+        "kinds.PATH.fits(path)",
+        "True",
+        "test_what_is_no_absolute_path_is_told_as_such_only",
+    ),
+    (
         "a directory of the platform that is the system's",
         "_own",
         "top not in SYSTEM_PLACES",

@@ -349,7 +349,7 @@ PM2 = ("host", "pm2_worker", "temporal_client")
         (GROUPS, {"topology_docker_network": "host"}, "topology_docker_network is 'host'; expected the name of a"),
         (GROUPS, {"topology_deploy_user": "a b"}, "topology_deploy_user is 'a b'; expected the name of an account"),
         ((*GROUPS, "host"), {"topology_name": "Order Processing"}, "topology_name is 'Order Processing'; expected"),
-        ((*GROUPS, "host"), {"topology_root": "/opt/a b"}, "topology_root is '/opt/a b'; expected a path"),
+        ((*GROUPS, "host"), {"topology_root": "/opt/a b"}, "topology_root is '/opt/a b'; expected an absolute path"),
         (
             PM2,
             {"topology_namespaces": [{"name": "$(id)"}]},

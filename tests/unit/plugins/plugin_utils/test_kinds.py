@@ -145,8 +145,21 @@ TEXTS: dict[kinds.Kind, tuple[list[str], list[str]]] = {
     kinds.DIGEST: (["0" * 64, "aF" * 32], ["", "0" * 63, "sha256:" + "0" * 64, "g" * 64]),
     kinds.PACKAGE: (["jq", "libc6:amd64", "g++", "nginx=1.22.*", "a/stable"], ["", "a b", "-y", "a;b", "jq "]),
     kinds.PATH: (
-        ["/opt/order-processing", "/srv/a_b.c/d+e@f~g=h", "certs/a.pem", "/srv/größe"],
-        ["", "/opt/a b", "/opt/a:b", "/opt/$HOME", "/opt/100%", "/opt/'a'", "/opt/a;b", "/opt/a\nb", "/opt/*"],
+        ["/opt/order-processing", "/srv/a_b.c/d+e@f~g=h", "/srv/größe", "/"],
+        [
+            "",
+            "certs/a.pem",
+            "~/acme",
+            "./a",
+            "/opt/a b",
+            "/opt/a:b",
+            "/opt/$HOME",
+            "/opt/100%",
+            "/opt/'a'",
+            "/opt/a;b",
+            "/opt/a\nb",
+            "/opt/*",
+        ],
     ),
     kinds.NAMESPACE: (
         ["order-processing", "default", "payments.a1b2c", "a_b"],

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import (
     check_directories,
     check_roots,
@@ -41,10 +42,10 @@ def test_a_directory_of_the_system_is_refused(variable: str) -> None:
 SYSTEM = (
     "/ // /etc /usr /usr/local /var /var/lib /var/log /var/log/x /var/spool/x /var/lib/docker /home /home/alice /srv/"
 )
-OTHERS = "/opt /root /root/x /tmp /tmp/x /boot /lib /bin /run/x /mnt /media //srv /./srv /srv/x/.. srv/x ~/x"
+OTHERS = "/opt /root /root/x /tmp /tmp/x /boot /lib /bin /run/x /mnt /media //srv /./srv /srv/x/.."
 
 
-@pytest.mark.parametrize("path", [*SYSTEM.split(), *OTHERS.split(), ""])
+@pytest.mark.parametrize("path", [*SYSTEM.split(), *OTHERS.split()])
 def test_what_is_no_place_for_data_is_refused(path: str) -> None:
     found = check_directories(ROLES, {**VALUES, "postgres_data_directory": path})
     assert [problem.about for problem in found] == ["postgres_data_directory"]
@@ -53,6 +54,12 @@ def test_what_is_no_place_for_data_is_refused(path: str) -> None:
 @pytest.mark.parametrize("path", ["/srv/data", "/data", "/mnt/disk/", "/var/lib/temporal-data", "/home/disk/data"])
 def test_a_directory_of_its_own_is_taken(path: str) -> None:
     assert check_directories(ROLES, {**VALUES, "postgres_data_directory": path}) == []
+
+
+@pytest.mark.parametrize("path", ["", "srv/x", "~/x"])
+def test_what_is_no_absolute_path_is_told_as_such_only(path: str) -> None:
+    assert check_directories(ROLES, {**VALUES, "postgres_data_directory": path}) == []
+    assert kinds.misfit("postgres_data_directory", path) is kinds.PATH
 
 
 def test_only_what_a_host_uses_is_judged() -> None:
