@@ -44,7 +44,7 @@ options:
   directory:
     description:
       - The directory of the V(generated) provider, on the controller. It is made with mode 0700 and kept out of git.
-      - The default is C(.secrets) beside the inventory.
+      - A relative path begins beside the inventory. The default is C(.secrets).
     type: path
     vars:
       - name: secrets_directory
@@ -91,6 +91,7 @@ _raw:
   elements: str
 """
 
+import os
 import typing as t
 
 from ansible.errors import AnsibleError
@@ -102,7 +103,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     SPEC,
     VARIABLES,
     Options,
-    default_directory,
+    directory_of,
     fetch,
     provider,
 )
@@ -115,7 +116,9 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         # The configuration takes variables as they are written: a template in one would arrive unrendered.
         given = rendered(self._templar, variables, VARIABLES.values())
         self.set_options(var_options=given, direct=kwargs)
-        directory = self.get_option("directory") or default_directory(variables.get("inventory_dir"))
+        # As it was written: the configuration has a relative path begin in the current directory.
+        said = (kwargs.get("directory"), given.get("secrets_directory"), os.environ.get("DURABLE_SECRETS_DIRECTORY"))
+        directory = directory_of(next(filter(None, said), ""), variables.get("inventory_dir"))
         names = [str(term) for term in terms]
 
         def vault() -> Settings:

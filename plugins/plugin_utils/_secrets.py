@@ -267,12 +267,10 @@ class Options:
 def _generated(options: Options) -> Provider:
     if not options.directory:
         raise SecretError(
-            "secrets_directory is not set and there is no inventory directory to put the secrets beside. "
-            "Set secrets_directory to a directory on the controller."
+            "secrets_directory is not set or relative, and there is no inventory directory to begin at. "
+            "Set secrets_directory to the absolute path of a directory on the controller."
         )
-    return Generated(
-        Path(options.directory).expanduser(), options.length, options.create, options.write and not looks_only()
-    )
+    return Generated(Path(options.directory), options.length, options.create, options.write and not looks_only())
 
 
 def _azure_keyvault(options: Options) -> Provider:
@@ -325,9 +323,16 @@ SPEC: dict[str, dict[str, t.Any]] = {
 PREFIXES = ("secrets", "keyvault")
 
 
-def default_directory(inventory_dir: t.Any) -> str:
-    """``.secrets`` beside the inventory; empty when the inventory is no file."""
-    return str(Path(str(inventory_dir)) / ".secrets") if inventory_dir else ""
+def directory_of(written: t.Any, inventory_dir: t.Any) -> str:
+    """Where generated values lie: a relative path begins beside the inventory, wherever the playbook is run. Empty when it
+    is relative and the inventory is no file.
+
+    :param written: as somebody said it; ``.secrets`` when nobody did.
+    """
+    path = Path(str(written or ".secrets")).expanduser()
+    if path.is_absolute():
+        return str(path)
+    return str(Path(str(inventory_dir)) / path) if inventory_dir else ""
 
 
 def settings(
@@ -360,8 +365,8 @@ def settings(
         raise SecretError(
             "secrets_length or secrets_generate_references cannot be read; expected a number, and true or false."
         ) from None
-    directory = option("directory", default_directory(variables.get("inventory_dir")))
-    return [str(n) for n in names], Options(str(directory), length, generate, bool(variables.get(KEPT, True)))
+    directory = directory_of(option("directory", ""), variables.get("inventory_dir"))
+    return [str(n) for n in names], Options(directory, length, generate, bool(variables.get(KEPT, True)))
 
 
 def fetch(source: Provider, references: Sequence[Reference]) -> dict[Reference, str]:

@@ -63,6 +63,21 @@ def test_the_default_directory_lies_beside_the_inventory(tmp_path: Path) -> None
     assert (tmp_path / ".secrets" / "a").read_text().strip() == value
 
 
+def test_a_relative_directory_lies_beside_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a").write_text("known\n")
+    templates = [
+        "{{ lookup('durable.temporal.secret', 'a') }}",
+        "{{ {'A': '@keyvault/a'} | durable.temporal.environment }}",
+    ]
+    expected = ["known", {"A": "known"}]
+    where = {"inventory_dir": str(tmp_path)}
+    assert render(*templates, secrets_directory="own", **where) == expected
+    assert render(*templates, environ={"DURABLE_SECRETS_DIRECTORY": "own"}, **where) == expected
+    (own,) = render("{{ lookup('durable.temporal.secret', 'a', directory='own') }}", **where)
+    assert own == "known"
+
+
 def test_nothing_is_kept_in_plays_that_change_no_secret(tmp_path: Path) -> None:
     found = render(
         "{{ lookup('durable.temporal.secret', 'a') | length }}",

@@ -23,7 +23,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     Provider,
     Reference,
     SecretError,
-    default_directory,
+    directory_of,
     fetch,
     password,
     provider,
@@ -515,7 +515,9 @@ def test_options_are_taken_from_the_nearest_place() -> None:
         Options("/v", 32, False),
     )
     assert settings({"directory": "/g", "generate": True}, {"secrets_directory": "/v"}, {})[1] == Options("/g")
-    assert default_directory(None) == ""
+    assert directory_of(None, None) == directory_of("own", "") == ""
+    assert settings({}, {"inventory_dir": "/i", "secrets_directory": "own/x"}, {})[1] == Options("/i/own/x", 32, False)
+    assert directory_of("~/x", "/i") == str(Path.home() / "x")
 
 
 def test_options_that_cannot_be_read_are_named() -> None:
