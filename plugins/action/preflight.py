@@ -20,7 +20,11 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_sources as sources
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
-from ansible_collections.durable.temporal.plugins.plugin_utils._controller import controller_path, missing_files
+from ansible_collections.durable.temporal.plugins.plugin_utils._controller import (
+    controller_path,
+    missing_file,
+    missing_files,
+)
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 
 WIRING = "topology"
@@ -88,6 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         told = [problem for problem in _once(judged, own, follows) if problem.about not in elsewhere]
         problems += [_as_written(problem, variables) for problem in told]
         problems += sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))
+        problems += sources.check_certificates(roles, values, missing_file)
         broken = {int(found[1]) for problem in told if (found := _APPLICATION.match(problem.about))}
         problems += _platform(roles, values, given["probe"], variables, broken)
         if platform.APPLICATION_ROLES & set(roles):
@@ -184,6 +189,7 @@ def _platform(
         *platform.check_container_names(roles, values),
         *platform.check_databases(roles, values),
         *platform.check_names_of_lists(values),
+        *platform.check_owners(roles, values),
         *platform.check_environments(declared),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),

@@ -423,6 +423,28 @@ def check_names_of_lists(values: Values) -> list[Problem]:
     return problems
 
 
+def check_owners(roles: t.Collection[str], values: Values) -> list[Problem]:
+    """Databases for users that nothing makes. In a database that is not ours, they may be there already."""
+    users, databases = values.get("postgres_users"), values.get("postgres_databases")
+    if "postgres" not in roles or not isinstance(users, list) or not isinstance(databases, list):
+        return []
+    known = [str(user.get("name")) for user in users if isinstance(user, Mapping)]
+    known += [str(values["postgres_login_user"])] if values.get("postgres_login_user") else []
+    owners = [database.get("owner") if isinstance(database, Mapping) else None for database in databases]
+    level: Level = "warning" if values.get("postgres_runtime") == "external" else "error"
+    return [
+        wrong(
+            f"postgres_databases[{index}].owner",
+            describe(owner),
+            f"a user that postgres_users declares, or postgres_login_user: {' or '.join(known)}",
+            "Correct it, or add it to postgres_users.",
+            level,
+        )
+        for index, owner in enumerate(owners)
+        if isinstance(owner, str) and owner and owner not in known
+    ]
+
+
 def check_databases(roles: t.Collection[str], values: Values) -> list[Problem]:
     """Two stores in one database, which have tables of the same names, and a server that logs in as the superuser."""
     if "temporal" not in roles:

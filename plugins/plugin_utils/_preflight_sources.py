@@ -49,6 +49,31 @@ def check_sources(
     return [*problems.values(), *_check_postgres(roles, values)]
 
 
+def check_certificates(
+    roles: t.Collection[str], values: Mapping[str, t.Any], missing: Callable[[str], str]
+) -> list[Problem]:
+    """Certificates to trust whose files are not there.
+
+    :param missing: a path → the absolute path on the controller at which there is no file, or empty.
+    """
+    declared = values.get("host_ca_certificates")
+    if "host" not in roles or not isinstance(declared, list):
+        return []
+    shared = declared == values.get("topology_ca_certificates")
+    variable = "topology_ca_certificates" if shared else "host_ca_certificates"
+    step = "Correct the path; a relative one begins where ansible-playbook is run."
+    return [
+        wrong(
+            f"{variable}[{index}]",
+            f"{describe(path)}, and there is no file {looked_for} on the controller",
+            "a PEM file of certificates",
+            step,
+        )
+        for index, path in enumerate(declared)
+        if isinstance(path, str) and (looked_for := missing(path))
+    ]
+
+
 def _check_postgres(roles: t.Collection[str], values: Mapping[str, t.Any]) -> list[Problem]:
     version = str(values.get("postgres_version") or "")
     if "postgres" not in roles or values.get("postgres_runtime") == "external" or not version:

@@ -384,6 +384,20 @@ KINDS = [
             "test_what_systemd_would_not_take_is_told",
         ),
         (
+            "the owner of a database",
+            "check_owners",
+            "owner not in known",
+            "False",
+            "test_the_owner_of_a_database_is_a_user_that_is_made",
+        ),
+        (
+            "the owner of a database elsewhere",
+            "check_owners",
+            "values.get('postgres_runtime') == 'external'",
+            "False",
+            "test_the_owner_of_a_database_is_a_user_that_is_made",
+        ),
+        (
             "two stores in one database",
             "check_databases",
             "name == values.get('temporal_visibility_database_name')",
@@ -424,6 +438,13 @@ SOURCES = _guards(
         "named and is_directory(named)",
         "is_directory(named) or not named",
         "test_an_archive_needs_its_directory",
+    ),
+    (
+        "a certificate that is not there",
+        "check_certificates",
+        "(looked_for := missing(path))",
+        "False",
+        "test_certificates_that_are_not_there_are_told",
     ),
     (
         "a PostgreSQL that Debian does not have",
@@ -1060,6 +1081,20 @@ WIRING = _guards(
         "platform.check_names_of_lists(values)",
         "[]",
         "test_what_is_declared_is_judged",
+    ),
+    (
+        "certificates are looked for",
+        "ActionModule.run",
+        "sources.check_certificates(roles, values, missing_file)",
+        "[]",
+        "test_certificates_and_owners_that_are_not_there_are_told_where_users_set_them",
+    ),
+    (
+        "owners of databases are judged",
+        "_platform",
+        "platform.check_owners(roles, values)",
+        "[]",
+        "test_certificates_and_owners_that_are_not_there_are_told_where_users_set_them",
     ),
     (
         "environments of systemd are judged",

@@ -451,3 +451,11 @@ def test_a_provider_that_cannot_be_asked_is_one_problem(tmp_path: Path) -> None:
     (problem,) = judge(("pm2_worker",), **wanted, app_release_environment=environment)["problems"]
     assert problem["about"] == "secrets_provider"
     assert "secrets_directory is not set" in problem["text"]
+
+
+def test_certificates_and_owners_that_are_not_there_are_told_where_users_set_them(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    certificates = [str(tmp_path / "ca.pem"), str(tmp_path / "nosuch.pem")]
+    databases = [{"name": "a", "owner": "nobody"}]
+    judged = judge((*GROUPS, "host"), topology_ca_certificates=certificates, postgres_databases=databases)
+    assert about(judged) == ["topology_ca_certificates[1]", "postgres_databases[0].owner"]

@@ -267,6 +267,26 @@ def test_what_is_listed_has_a_name_of_its_own() -> None:
     ]
 
 
+def test_the_owner_of_a_database_is_a_user_that_is_made() -> None:
+    values: dict[str, t.Any] = {
+        "postgres_users": [{"name": "temporal"}],
+        "postgres_login_user": "postgres",
+        "postgres_databases": [{"name": name, "owner": name} for name in ("temporal", "postgres")] + [{"name": "none"}],
+    }
+    assert platform.check_owners(["postgres"], values) == []
+    wrong = {**values, "postgres_databases": [*values["postgres_databases"], {"name": "x", "owner": "tempral"}]}
+    (problem,) = platform.check_owners(["postgres"], wrong)
+    assert (problem.text, problem.level) == (
+        "postgres_databases[3].owner is 'tempral'; expected a user that postgres_users declares, or postgres_login_user: "
+        "temporal or postgres. Correct it, or add it to postgres_users.",
+        "error",
+    )
+    assert [p.level for p in platform.check_owners(["postgres"], {**wrong, "postgres_runtime": "external"})] == [
+        "warning"
+    ]
+    assert platform.check_owners(["temporal"], wrong) == []
+
+
 def test_what_systemd_would_not_take_is_told() -> None:
     variables = {"A": "x\ry", "B": "x\n\ty", "C": 1, "D": "x\x1b[0m"}
     application = {

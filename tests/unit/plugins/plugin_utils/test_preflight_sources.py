@@ -7,7 +7,11 @@ import typing as t
 
 import pytest
 from ansible_collections.durable.temporal.plugins.plugin_utils._artifact_images import POSTGRES_SUITES
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_sources import SOURCES, check_sources
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_sources import (
+    SOURCES,
+    check_certificates,
+    check_sources,
+)
 
 ROLES = list(SOURCES)
 
@@ -72,3 +76,20 @@ def test_other_sources_have_every_postgresql() -> None:
     assert check(values("go_module", postgres_version="16", postgres_runtime="external")) == []
     (text,) = check(values("registry", postgres_version="16", postgres_image_source="debian"))
     assert "postgres_image_source is debian" in text
+
+
+def test_certificates_that_are_not_there_are_told() -> None:
+    def missing(path: str) -> str:
+        return f"/here/{path}" if path == "nosuch.pem" else ""
+
+    given = {"host_ca_certificates": ["/etc/ca.pem", "nosuch.pem"], "topology_ca_certificates": []}
+    (own,) = check_certificates(["host"], given, missing)
+    assert own.text == (
+        "host_ca_certificates[1] is 'nosuch.pem', and there is no file /here/nosuch.pem on the controller; expected a PEM "
+        "file of certificates. Correct the path; a relative one begins where ansible-playbook is run."
+    )
+    (shared,) = check_certificates(
+        ["host"], {**given, "topology_ca_certificates": given["host_ca_certificates"]}, missing
+    )
+    assert shared.about == "topology_ca_certificates[1]"
+    assert check_certificates(["nginx"], given, missing) == []
