@@ -82,8 +82,9 @@ def describe(value: t.Any, secret: bool = False) -> str:
 
 
 def meant(name: str, known: t.Iterable[str], cutoff: float = CLOSE) -> str:
-    """``Did you mean x?`` or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    """``Did you mean x?`` or nothing. Names that begin with ``__`` are nobody's to set."""
+    offered = [one for one in known if not one.startswith("__")]
+    close = difflib.get_close_matches(name, offered, n=1, cutoff=cutoff)
     return f"Did you mean {close[0]}?" if close else ""
 
 
@@ -363,7 +364,9 @@ def _unread(name: str, option: str) -> Problem:
 
 def _slip_of(name: str, known: t.Collection[str]) -> str:
     """The option that was meant, or nothing."""
-    known = sorted(known, key=lambda option: (not option.startswith("topology_"), option))
+    known = sorted(
+        (o for o in known if not o.startswith("__")), key=lambda option: (not option.startswith("topology_"), option)
+    )
     if near := next((option for option in known if _one_slip(name, option)), ""):
         return near
     first, _underscore, rest = name.partition("_")

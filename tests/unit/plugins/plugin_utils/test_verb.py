@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.durable.temporal.plugins.plugin_utils import _verb as verbs
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, check_slips
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_roles import read_specs
 
 SPECS = read_specs()
@@ -18,6 +18,16 @@ ROLES = {name for role, entries in SPECS.items() if role != "verb" for spec in e
 
 def texts(problems: Iterable[Problem], level: str = "error") -> str:
     return "\n".join(p.text for p in problems if p.level == level)
+
+
+def test_no_name_of_our_own_is_suggested() -> None:
+    internal = {"__app_release_at_once", "__own"}
+    known = verbs.Known(SPECS["verb"], internal)
+    said = texts(verbs.check_names("deploy", {"app_release_at_once": False}, known, ()))
+    assert said.startswith("-e app_release_at_once is read by nothing")
+    assert "__" not in said
+    assert check_slips(["x_own"], {"__own"}, []) == []
+    assert check_slips(["topolgy_own"], {"topology_own"}, []) != []
 
 
 def names(
