@@ -228,22 +228,19 @@ def _check_variables(application: t.Mapping[str, t.Any]) -> None:
     """:raises InvalidApplication: a variable that PM2, or what we start with it, has for something else."""
     if application["runtime"] != "pm2":
         return
-    name, names = application["name"], [process["name"] for process in application["processes"]]
-    declared = {
-        f"application {name}": {
-            **dict.fromkeys(application["temporal_address_variables"], ""),
-            **application["environment"],
-        }
-    }
-    declared |= {f"application {name}, process {p['name']}": p["environment"] for p in application["processes"]}
-    for where, environment in declared.items():
+    name, processes = application["name"], application["processes"]
+    addresses = dict.fromkeys(application["temporal_address_variables"], "")
+    # Of a process, PM2 replaces the variable that has its own name.
+    declared = [(f"application {name}", {**addresses, **application["environment"]}, [p["name"] for p in processes])]
+    declared += [(f"application {name}, process {p['name']}", p["environment"], [p["name"]]) for p in processes]
+    for where, environment, names in declared:
         for variable in (v for v, value in environment.items() if value is not None):
             if variable == DEFINITION:
                 owner = "which this collection sets: it tells the declaration that a process was started from"
             elif variable in (INDEX, *PM2_NAMES):
                 owner = "which PM2 has for its own: it would change the value, or how it runs the process"
             elif variable in names:
-                owner = "which is the name of a process: PM2 takes such a variable for options of that process"
+                owner = "which is the name of a process that has it: PM2 would replace the value"
             else:
                 continue
             raise InvalidApplication(

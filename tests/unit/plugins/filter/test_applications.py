@@ -137,6 +137,8 @@ def test_a_variable_that_pm2_has_for_something_else_is_refused(variable: str, sa
     ):
         with pytest.raises(InvalidApplication, match=said):
             normalise({"name": "a", **declared})
+    other = {**PROCESS, "name": "other", "environment": {"api": "x"}}
+    normalise({"name": "a", "processes": [process, other]})
     units = [{"name": "api", "command": ["api"], "environment": {variable: "x"}}]
     normalise({"name": "a", "runtime": "systemd", "dependencies": "none", "processes": units})
     normalise({"name": "a", "environment": {variable: None}, "processes": [process]})
