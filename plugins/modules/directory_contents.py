@@ -82,7 +82,8 @@ options:
     default: []
   services:
     description:
-      - Units of systemd that are enabled and running once everything else is done. In check mode, one that is not
+      - Units of systemd that are enabled and running once everything else is done. Failures of theirs are forgotten before
+        O(apply_command), so that systemd starts again what failed too often. In check mode, one that is not
         installed yet is predicted to be.
       - A unit that its own conditions keep from starting is left so.
     type: list
@@ -253,12 +254,20 @@ def contents(module: Module, directories: t.Sequence[Directory], plan: Plan) -> 
         elif plan:
             put(stamp, recorded)
         raise
+    forget_failures(module, params["services"])
     environment = json.loads(params["apply_environment"])
     problem = run(module, params["apply_command"], "The files are in place, but could not be put to use", environment)
     if problem:
         raise Refused(problem)
     put(stamp, {"type": "file", "mode": "0644", "content": f"{wanted}\n"})
     return result
+
+
+def forget_failures(module: Module, names: t.Sequence[str]) -> None:
+    """Have systemd start units that failed too often a moment ago: what they failed with is replaced by now."""
+    if names:
+        # Of a unit that it has not loaded, systemd knows no failures.
+        module.run_command(["systemctl", "reset-failed", *names], handle_exceptions=False)
 
 
 def units(module: Module, names: t.Sequence[str]) -> dict[str, dict[str, bool]]:

@@ -215,6 +215,18 @@ def test_handlers_carry_the_name_of_their_role(role: str) -> None:
     assert [t["name"] for t in tasks(role, "handlers") if not t["name"].lower().startswith(f"{role} | ")] == []
 
 
+def test_the_engine_is_restarted_only_with_settings_that_it_takes() -> None:
+    configure = [
+        task["durable.temporal.directory_contents"] for task in tasks("docker") if "apply_command" in str(task)
+    ]
+    assert [(call["apply_command"], call["test_command"]) for call in configure] == [
+        (
+            ["systemctl", "restart", "docker"],
+            ["dockerd", "--validate", "--config-file", "/etc/docker/daemon.json"],
+        )
+    ]
+
+
 @pytest.mark.parametrize("role", NAMES)
 def test_every_handler_is_notified_and_every_notification_is_heard(role: str) -> None:
     heard = {name for task in tasks(role, "handlers") for name in [task["name"], *_list(task.get("listen"))]}

@@ -329,6 +329,21 @@ def test_services_are_enabled_and_started_once(systemd: Path) -> None:
     assert not call(directories=[], services=["a", "b"])["changed"]
 
 
+def test_a_service_that_failed_too_often_is_started_with_better_files(systemd: Path, tmp_path: Path) -> None:
+    # As systemd counts them: starts are refused until the failures are forgotten, whatever the files say by now.
+    restart = tmp_path / "restart"
+    restart.write_text(f"#!/bin/sh\ntest -e {systemd}/a.reset-failed\n")
+    restart.chmod(0o755)
+    (systemd / "a.enable").touch()
+    (systemd / "a.start").touch()
+    wanted = [{"path": str(tmp_path / "conf.d"), "create": True, "files": {"a.conf": "1"}}]
+    options: Result = {"apply_command": [str(restart)], "stamp": str(tmp_path / "stamp"), "services": ["a"]}
+    assert call(check=True, directories=wanted, **options)["applied"]
+    assert not (systemd / "log").exists()
+    assert call(directories=wanted, **options)["applied"]
+    assert (systemd / "log").read_text().splitlines() == ["reset-failed a"]
+
+
 def test_a_service_that_may_not_run_here_is_left(systemd: Path) -> None:
     (systemd / "a.enable").touch()
     (systemd / "a.unwilling").touch()
