@@ -87,6 +87,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         causes = {_name(problem) for problem in judged[0]}
         follows = roles_.dependents({name: available[name] for name in own}, causes)
         problems += options_.check_rendering({k: v for k, v in failures.items() if k not in follows})
+        problems += roles_.check_derived(wiring, own, variables)
+        problems += _left_out(
+            roles, roles_.render(templar, ["topology_roles"])[0] if variables.get("topology_roles") else {}
+        )
         problems += roles_.check_names(specs, set(own), variables, given["ignored_variables"])
         elsewhere = {problem.about for problem in references}
         told = [problem for problem in _once(judged, own, follows) if problem.about not in elsewhere]
@@ -109,6 +113,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             summary=platform.summary(roles, values, given["probe"]),
         )
         return result
+
+
+def _left_out(roles: t.Collection[str], values: dict[str, t.Any]) -> list[options_.Problem]:
+    """Roles that the groups give a host, and that ``preflight_roles`` keeps from being judged."""
+    found = values.get("topology_roles")
+    missing = [str(role) for role in found if role not in roles] if isinstance(found, list) else []
+    expected = f"the roles of the host, which are judged together, with {', '.join(missing)}"
+    return [options_.wrong("preflight_roles", "set", expected, "Take it out.")] if missing else []
 
 
 def _references(

@@ -97,6 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems = [
             *verbs.cut_texts(texts),
             *verbs.check_names(verb, others, known, roles_.read(others, self._hosts.values())),
+            *verbs.check_internals(extra, self._specs),
             *self._imported(verb, known, set(extra)),
             *self._tags(verb),
             *options_.check_rendering(failures),
@@ -202,6 +203,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             judged = {**spec, **roles_.derived(spec, self._defaults, of_host)}
             values, _failures = self._render(host, [name for name in judged if name in of_host], variables)
             found = options_.check_options({name: judged[name] for name in values}, values)
+            found += roles_.check_derived(spec, self._defaults, of_host)
             of_roles = {name: of_host.get(name, default) for name, default in self._defaults.items()}
             self._follows[host] = roles_.dependents(of_roles, {re.split(r"[.\[]", p.about)[0] for p in found})
             where = roles_.places(of_host, Path(os.getcwd()))

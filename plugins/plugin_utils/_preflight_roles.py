@@ -36,6 +36,20 @@ COLLECTION = Path(__file__).resolve().parents[2]
 MAGIC = ("hostvars", "groups", "vars", "environment")
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 
+# What the wiring derives and a user may know better: where something listens, a database of somebody else, its passwords.
+MAY_BE_SET = frozenset(
+    [
+        "topology_bind_address",
+        "topology_application_bind_address",
+        "topology_database_host",
+        "topology_database_port",
+        "topology_database_admin_host",
+        "topology_database_admin_port",
+        "topology_database_password",
+        "topology_postgres_superuser_password",
+    ]
+)
+
 # role → entry point → option → specification
 Specs = dict[str, dict[str, dict[str, dict[str, t.Any]]]]
 
@@ -84,19 +98,36 @@ def render(templar: Templar, names: Iterable[str]) -> tuple[dict[str, t.Any], di
 
 
 def derived(spec: Mapping[str, t.Any], own: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Specifications of what the wiring derives and a user has set all the same, as far as its kind is known.
+    """Specifications of what the wiring derives and a user has set all the same, and may.
 
     :param spec: options of the wiring.
     :param own: defaults of roles.
     :param variables: those of a host.
     """
-    secret = {"topology_database_password", "topology_postgres_superuser_password"}
-    names = [name for name in (*kinds.KINDS, *secret) if name in own and name.startswith("topology_")]
     return {
-        name: {"type": "str", "required": True, "no_log": name in secret}
-        for name in names
-        if name not in spec and name in variables and variables[name] != own[name]
+        name: {"type": "str", "required": True, "no_log": name.endswith("_password")}
+        for name in MAY_BE_SET
+        if name in kinds.KINDS or name.endswith("_password")
+        if name in own and name not in spec and name in variables and variables[name] != own[name]
     }
+
+
+def check_derived(spec: Mapping[str, t.Any], own: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> list[Problem]:
+    """What follows from groups and options and is set all the same: the plays go by the groups, whatever it says.
+
+    For the parameters see :func:`derived`.
+    """
+    return [
+        options_.wrong(
+            name,
+            "set",
+            "nothing: it follows from the groups that a host is in and from options",
+            "Take it out, and set these instead.",
+        )
+        for name in sorted(own)
+        if name.startswith(("topology_", "__")) and name not in spec and name not in MAY_BE_SET
+        if name in variables and variables[name] != own[name]
+    ]
 
 
 def dependents(variables: Mapping[str, t.Any], names: Iterable[str]) -> set[str]:

@@ -144,6 +144,16 @@ def check_names(
     return problems
 
 
+def check_internals(given: Collection[str], roles: Collection[str]) -> list[Problem]:
+    """Internals of roles among the variables of ``-e``, which win over what a task returns."""
+    internal = tuple(f"__{role}_" for role in roles)
+    return [
+        Problem(name, f"-e {name} is an internal of a role; expected options. Leave it out.")
+        for name in sorted(given)
+        if name == "__verb" or name.startswith(internal)
+    ]
+
+
 def _check_name(verb: str, name: str, from_file: bool, known: Known, read: Collection[str]) -> list[Problem]:
     """What is wrong with a name: texts are what follows it."""
     own = known.own(verb)

@@ -1020,6 +1020,20 @@ WIRING = _guards(
     "action/preflight.py",
     "action/test_preflight_wiring.py",
     (
+        "what follows from the groups cannot be set",
+        "ActionModule.run",
+        "roles_.check_derived(wiring, own, variables)",
+        "[]",
+        "test_what_follows_from_the_groups_cannot_be_set",
+    ),
+    (
+        "roles that are kept from judgement",
+        "_left_out",
+        "role not in roles",
+        "False",
+        "test_roles_of_a_host_cannot_be_kept_from_judgement",
+    ),
+    (
         "a role that is none of ours",
         "ActionModule.run",
         "role not in specs",
@@ -3527,6 +3541,13 @@ VERBS = [
         "plugin_utils/_verb.py",
         "plugin_utils/test_verb.py",
         (
+            "what tasks return is not given",
+            "check_internals",
+            "name == '__verb' or name.startswith(internal)",
+            "False",
+            "test_what_tasks_return_is_not_given",
+        ),
+        (
             "a text that Ansible cuts",
             "cut_texts",
             "'_raw_params' not in found",
@@ -3810,6 +3831,20 @@ VERBS = [
         "verbs, the playbooks",
         "action/verb.py",
         "action/test_verb_action.py",
+        (
+            "what follows from the groups cannot be set",
+            "ActionModule._wiring",
+            "roles_.check_derived(spec, self._defaults, of_host)",
+            "[]",
+            "test_what_follows_from_the_groups_cannot_be_set",
+        ),
+        (
+            "what tasks return is not given",
+            "ActionModule._options",
+            "verbs.check_internals(extra, self._specs)",
+            "()",
+            "test_what_follows_from_the_groups_cannot_be_set",
+        ),
         (
             "what the wiring cannot be",
             "ActionModule.run",

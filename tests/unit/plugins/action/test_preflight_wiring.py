@@ -38,7 +38,6 @@ HOST: Json = {
     # Made by filters of this collection, which Ansible does not find here.
     "topology_temporal_address": "127.0.0.1:7233",
     "topology_database_admin_host": "127.0.0.1",
-    "topology_placed_applications": trust_as_template("{{ topology_applications }}"),
     "topology_database_password": "Hq7-dgNx3kQ_v9Pz",
     "topology_postgres_superuser_password": "u8R_wLm2Tz-5cXyB",
 }
@@ -47,6 +46,10 @@ HOST: Json = {
 @pytest.fixture(autouse=True)
 def specs_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight.roles_, "read_specs", SPECS)
+    # Made by a filter, too.
+    placed = {"topology_placed_applications": trust_as_template("{{ topology_applications }}")}
+    read = preflight.roles_.read_variables
+    monkeypatch.setattr(preflight.roles_, "read_variables", lambda *given: {**read(*given), **placed})
 
 
 def action(kind: type, arguments: Json, variables: Json) -> Json:
@@ -99,6 +102,39 @@ def test_what_fits_is_no_problem() -> None:
 )
 def test_what_is_declared_is_judged(variables: Json, named: str) -> None:
     assert named in about(judge(**variables))
+
+
+@pytest.mark.parametrize("roles", [(), ("postgres", "temporal")])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"topology_roles": []},
+        {"topology_hosts": ["vm1"]},
+        {"topology_single_host": True},
+        {"topology_database": {}},
+        {"__topology_checked": {}},
+    ],
+    ids=str,
+)
+def test_what_follows_from_the_groups_cannot_be_set(roles: t.Sequence[str], variables: Json) -> None:
+    (problem,) = judge(roles, **variables)["problems"]
+    (name,) = variables
+    assert problem["level"] == "error"
+    assert problem["text"].startswith(f"{name} is set; expected nothing: it follows from the groups"), problem
+
+
+def test_what_follows_from_the_groups_may_be_there_as_it_is() -> None:
+    defaults = preflight.roles_.read_variables(DataLoader(), ["topology"])
+    as_it_is = {name: defaults[name] for name in ("topology_hosts", "topology_single_host", "__topology_checked")}
+    others = {"topology_bind_address": "10.0.0.5", "topology_database_host": "db1.example.com"}
+    assert judge(**as_it_is, **others)["problems"] == []
+
+
+def test_roles_of_a_host_cannot_be_kept_from_judgement() -> None:
+    defaults = preflight.roles_.read_variables(DataLoader(), ["topology"])
+    (problem,) = judge(["host", "docker", "postgres"], topology_roles=defaults["topology_roles"])["problems"]
+    assert problem["about"] == "preflight_roles"
+    assert "with temporal_client, temporal, temporal_ui" in problem["text"]
 
 
 def test_a_value_that_cannot_be_rendered_is_told() -> None:

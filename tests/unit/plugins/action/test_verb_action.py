@@ -118,6 +118,20 @@ def test_each_playbook_knows_its_options(place: Place, playbook: str, given: str
     refused(place.run(playbook, "-e", given), said)
 
 
+def test_what_follows_from_the_groups_cannot_be_set(place: Place) -> None:
+    place.inventory("vm1", applications=[ORDERS], topology_host_applications=[])
+    refused(
+        place.run("status", "-e", "__verb={}", "-e", "__app_release_run={}"),
+        "-e __verb is an internal of a role; expected options. Leave it out.",
+        "-e __app_release_run is an internal of a role",
+        "vm1: topology_host_applications (inventory/group_vars/all/main.yml:7) is set; expected nothing: it follows",
+    )
+    place.inventory("vm1", applications=[ORDERS], topology_roles=[])
+    status, output = place.run("site")
+    assert status != 0
+    assert "topology_roles (group_vars/all/main.yml:7) is set; expected nothing: it follows from" in output
+
+
 def test_names_without_their_prefix_are_the_inventorys_own(place: Place) -> None:
     own = {"application": "my-product", "release": "2026.1", "reason": "none", "replay": True, "renew": "all"}
     place.inventory("vm1", applications=[ORDERS], **own)

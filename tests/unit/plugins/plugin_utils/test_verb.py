@@ -88,6 +88,11 @@ def test_what_is_read_or_somebodys_own_is_left_alone(given: dict[str, t.Any]) ->
     assert texts(names("deploy", *given.pop("given", ()), **given)) == ""
 
 
+def test_what_tasks_return_is_not_given() -> None:
+    given = ["__verb", "__preflight_host", "__mine", "__verbs", "topology_name"]
+    assert [p.about for p in verbs.check_internals(given, read_specs())] == ["__preflight_host", "__verb"]
+
+
 def test_the_variables_of_an_import_are_told_as_such() -> None:
     given = {"application": False, "topology_size": False, "app_release_release": False}
     found = texts(verbs.check_names("deploy", given, verbs.Known(SPECS["verb"], ROLES), (), "{}, of the import,"))
