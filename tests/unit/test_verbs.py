@@ -60,6 +60,12 @@ def test_no_play_runs_when_the_check_was_left_out(playbook: str) -> None:
     assert {play.get("environment") for play in later(playbook)} == {"{{ __topology_checked }}"}
 
 
+@pytest.mark.parametrize("playbook", sorted(p.stem for p in PLAYBOOKS.glob("*.yml")))
+def test_the_hosts_of_a_play_go_together(playbook: str) -> None:
+    # With another strategy, which may be set for the user's own plays, one host would be judged before the others are.
+    assert [play["name"] for play in later(playbook) if play.get("strategy") != "ansible.builtin.linear"] == []
+
+
 def test_the_names_of_what_playbooks_fill_in_are_known() -> None:
     plays = [play for playbook in VERBS for play in later(playbook)]
     given = {name for play in plays for name in play.get("vars", {})} - {"__secrets_kept"}

@@ -132,6 +132,14 @@ def test_what_follows_from_the_groups_cannot_be_set(place: Place) -> None:
     assert "topology_roles (group_vars/all/main.yml:7) is set; expected nothing: it follows from" in output
 
 
+def test_all_hosts_are_judged_together_whatever_strategy_is_set(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_STRATEGY", "free")
+    place.inventory("vm1", "vm2", applications=[ORDERS], temporal_grpc_port=0)
+    _status, output = place.run("site")
+    assert "vm1, vm2: temporal_grpc_port" in output, output
+    assert "is not examined" not in output, output
+
+
 def test_names_without_their_prefix_are_the_inventorys_own(place: Place) -> None:
     own = {"application": "my-product", "release": "2026.1", "reason": "none", "replay": True, "renew": "all"}
     place.inventory("vm1", applications=[ORDERS], **own)
