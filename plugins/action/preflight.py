@@ -234,6 +234,7 @@ def _platform(
         *platform.check_node(roles, values, probe),
         *platform.check_engine(roles, values, probe),
         *platform.check_data(roles, values, probe),
+        *platform.check_addresses(roles, values, probe),
         *platform.check_ipv6(roles, values, probe),
         *platform.check_pm2(roles, values, probe),
         *platform.check_temporal_command(roles, values, probe),

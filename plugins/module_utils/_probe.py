@@ -87,6 +87,38 @@ def _address(text: str) -> str:
     return address.removeprefix("::ffff:") if "." in address else address
 
 
+def parse_addresses(trie: str, six: str, anywhere: str = "", anywhere_six: str = "") -> list[str]:
+    """Addresses and networks that programs of the host can listen on: ``["10.0.0.5", "127.0.0.0/8", "::1"]``.
+
+    :param trie: text of ``/proc/net/fib_trie``.
+    :param six: text of ``/proc/net/if_inet6``.
+    :param anywhere: text of ``ip_nonlocal_bind`` of IPv4, with which an address may come later.
+    :param anywhere_six: the same of IPv6.
+    """
+    found, last = ["0.0.0.0/0"] if anywhere.strip() == "1" else [], ""
+    for line in trie.splitlines():
+        words = line.split()
+        if words[:1] == ["|--"]:
+            last = words[1]
+        elif last and words[-2:] == ["host", "LOCAL"]:
+            found.append(f"{last}{words[0]}".removesuffix("/32"))
+    found += ["::/0"] if anywhere_six.strip() == "1" else []
+    found += [socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0])) for line in six.splitlines()]
+    # Tables of routes may hold the same.
+    return list(dict.fromkeys(found))
+
+
+def addresses() -> list[str]:
+    """:func:`parse_addresses` of this host. An address family that the kernel does not tell of is left out."""
+    net, settings = "/proc/net", "/proc/sys/net"
+    return parse_addresses(
+        read(f"{net}/fib_trie"),
+        read(f"{net}/if_inet6"),
+        read(f"{settings}/ipv4/ip_nonlocal_bind"),
+        read(f"{settings}/ipv6/ip_nonlocal_bind"),
+    )
+
+
 def parse_cgroup(text: str) -> tuple[str, str]:
     """The systemd unit and the container id of a process, from its ``/proc/PID/cgroup``; empty when it has none."""
     unit = container = ""

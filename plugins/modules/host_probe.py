@@ -62,6 +62,12 @@ systemd:
   description: Whether systemd runs the host.
   returned: always
   type: bool
+addresses:
+  description: Addresses and networks that programs of the host can listen on; empty when the kernel does not tell.
+  returned: always
+  type: list
+  elements: str
+  sample: [10.0.0.5, 127.0.0.0/8, 127.0.0.1, "::1"]
 ipv6:
   description: Whether the kernel has IPv6.
   returned: always
@@ -243,6 +249,7 @@ def main() -> None:
         architecture=platform.machine(),
         python=platform.python_version(),
         systemd=os.path.isdir("/run/systemd/system"),
+        addresses=_probe.addresses(),
         ipv6=os.path.exists("/proc/net/if_inet6"),
         privileged=os.geteuid() == 0,
         memory_mb=_probe.parse_memory_mb(_probe.read("/proc/meminfo")),

@@ -11,6 +11,7 @@ reported already. ``probe`` is what the module ``host_probe`` returned; empty wh
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
 import typing as t
@@ -49,6 +50,8 @@ CLOCK_SECONDS = 30
 # A server process runs these four, each with pools of its own.
 SERVER_ROLES = 4
 SHORTEST_RETENTION_SECONDS = 3600
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _ANY = ("", "*", "0.0.0.0", "::")  # noqa: S104
 
@@ -615,6 +618,36 @@ def check_data(roles: t.Collection[str], values: Values, probe: Probe) -> list[P
     mark = f"{values.get('postgres_directory')}/secrets/postgres/first-start-password"
     step = f"Mount its disk, or restore it. To begin with an empty database, remove {mark} on the host."
     return [wrong(variable, found, "its data", step)]
+
+
+def check_addresses(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """Addresses to listen on that the host does not have. What could not be read of the host is not judged."""
+    variables = [component.bind for component in components(roles, values)]
+    variables += [f"{role}_bind_address" for role in ("docker", "systemd_worker") if role in roles]
+    has = [ipaddress.ip_network(address, strict=False) for address in probe.get("addresses") or ()]
+    wrongly = [name for name in variables if not _can_listen(str(values.get(name) or ""), has)]
+    # What follows from an option of the wiring is told once, by its name.
+    wired = {str(values[name]): name for name in ("topology_address", "topology_bind_address") if values.get(name)}
+    told = dict.fromkeys((wired.get(str(values[name]), name), str(values[name])) for name in wrongly)
+    shown = ", ".join(["127.0.0.1", *_shown(has)])
+    step = "On several hosts, set topology_address to the one that the others reach."
+    return [wrong(name, f"{address}, which the host does not have", f"one of {shown}", step) for name, address in told]
+
+
+def _can_listen(text: str, has: Sequence[Network]) -> bool:
+    """Whether the host has an address, or may have it as far as is known."""
+    try:
+        address = ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return True  # told as a value of another kind
+    known = [network for network in has if network.version == address.version]
+    return not known or address.is_unspecified or address.is_loopback or any(address in network for network in known)
+
+
+def _shown(has: Sequence[Network]) -> list[str]:
+    """Addresses that people would choose among."""
+    single = [network.network_address for network in has if network.num_addresses == 1]
+    return [str(address) for address in single if not address.is_loopback and not address.is_link_local]
 
 
 def check_ipv6(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:

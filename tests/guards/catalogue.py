@@ -802,6 +802,20 @@ PLATFORM = _guards(
         "test_data_that_is_gone_is_found",
     ),
     (
+        "an address that the host does not have",
+        "check_addresses",
+        "not _can_listen(str(values.get(name) or ''), has)",
+        "False",
+        "test_an_address_that_the_host_does_not_have_is_told",
+    ),
+    (
+        "what was not read of the host is not judged",
+        "_can_listen",
+        "not known",
+        "False",
+        "test_an_address_family_that_was_not_read_is_not_judged",
+    ),
+    (
         "a kernel without IPv6",
         "check_ipv6",
         "'nginx' not in roles or not values.get('nginx_ipv6') or probe.get('ipv6', True)",
@@ -1019,6 +1033,13 @@ WIRING = _guards(
     "preflight, on a host",
     "action/preflight.py",
     "action/test_preflight_wiring.py",
+    (
+        "addresses to listen on are judged",
+        "_platform",
+        "platform.check_addresses(roles, values, probe)",
+        "[]",
+        "test_what_the_host_has_is_judged",
+    ),
     (
         "what follows from the groups cannot be set",
         "ActionModule.run",
@@ -1661,6 +1682,13 @@ PROBE = _guards(
     "host_probe",
     "module_utils/_probe.py",
     "module_utils/test_probe.py",
+    (
+        "only addresses of the host itself",
+        "parse_addresses",
+        "words[-2:] == ['host', 'LOCAL']",
+        "True",
+        "test_addresses_of_the_host_are_read",
+    ),
     ("only sockets that listen", "parse_listeners", "fields[3] == _LISTEN", "True", "test_listening_sockets_are_read"),
     (
         "IPv4 within IPv6",

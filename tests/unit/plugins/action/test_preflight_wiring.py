@@ -147,6 +147,7 @@ def test_a_value_that_cannot_be_rendered_is_told() -> None:
     ("changes", "named"),
     [
         ({"architecture": "riscv64"}, "the processor"),
+        ({"addresses": ["10.0.0.5"]}, "temporal_bind_address"),
         ({"disks": [{"path": "/opt", "at": "/", "total_mb": 9000, "free_mb": 90}]}, "the room at /opt"),
         (
             {
@@ -167,7 +168,8 @@ def test_a_value_that_cannot_be_rendered_is_told() -> None:
     ],
 )
 def test_what_the_host_has_is_judged(changes: Json, named: str) -> None:
-    assert about(judge(probe={**PROBE, **changes})) == [named]
+    elsewhere = {"temporal_bind_address": "10.99.99.99"} if "addresses" in changes else {}
+    assert about(judge(probe={**PROBE, **changes}, **elsewhere)) == [named]
 
 
 def test_applications_are_judged_and_their_artifacts_looked_for(tmp_path: Path) -> None:

@@ -27,6 +27,37 @@ def test_listening_sockets_are_read() -> None:
     assert probe.parse_listeners("") == []
 
 
+TRIE = """\
+Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     |-- 10.0.0.0
+        /24 link UNICAST
+Local:
+     +-- 10.0.0.0/24 2 0 2
+        |-- 10.0.0.5
+           /32 host LOCAL
+        |-- 10.0.0.255
+           /32 link BROADCAST
+     +-- 127.0.0.0/8 2 0 2
+           |-- 127.0.0.0
+              /8 host LOCAL
+           |-- 127.0.0.1
+              /32 host LOCAL
+        |-- 10.0.0.5
+           /32 host LOCAL
+"""
+
+
+def test_addresses_of_the_host_are_read() -> None:
+    six = "fd000000000000000000000000000005 02 40 00 82     eth0\n00000000000000000000000000000001 01 80 10 80 lo\n"
+    assert probe.parse_addresses(TRIE, six, "0\n", "0\n") == ["10.0.0.5", "127.0.0.0/8", "127.0.0.1", "fd00::5", "::1"]
+    assert probe.parse_addresses("", "") == []
+    assert probe.parse_addresses("", "", "1\n", "1\n") == ["0.0.0.0/0", "::/0"]
+    assert "127.0.0.1" in probe.addresses()
+
+
 @pytest.mark.parametrize(
     ("text", "unit", "container"),
     [

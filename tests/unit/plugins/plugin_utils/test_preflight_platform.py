@@ -518,6 +518,65 @@ def test_a_kernel_without_ipv6_is_found(roles: list[str], wanted: bool, there: b
     ] * found
 
 
+HAS = {"addresses": ["10.0.0.5", "127.0.0.0/8", "127.0.0.1", "fd00::5", "fe80::1", "::1"]}
+OTHER = (
+    "temporal_bind_address is {}, which the host does not have; expected one of 127.0.0.1, 10.0.0.5, fd00::5. "
+    "On several hosts, set topology_address to the one that the others reach."
+)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "127.0.0.3", "0.0.0.0", "[::]", "[fd00::5]", "[::1]", "localhost"])
+def test_an_address_of_the_host_will_do(address: str) -> None:
+    assert platform.check_addresses(["temporal"], {"temporal_bind_address": address}, HAS) == []
+
+
+@pytest.mark.parametrize("address", ["10.99.99.99", "[fd00::6]"])
+def test_an_address_that_the_host_does_not_have_is_told(address: str) -> None:
+    values = {"temporal_bind_address": address}
+    (problem,) = platform.check_addresses(["temporal"], values, HAS)
+    assert problem.text == OTHER.format(address)
+    for roles, more, probe in (
+        (["temporal"], {}, {}),
+        (["temporal"], {}, {"addresses": ["0.0.0.0/0", "::/0"]}),
+        (["temporal"], {"temporal_runtime": "external"}, HAS),
+        (["postgres"], {}, HAS),
+    ):
+        assert platform.check_addresses(roles, {**values, **more}, probe) == []
+
+
+def test_an_address_family_that_was_not_read_is_not_judged() -> None:
+    assert platform.check_addresses(["temporal"], {"temporal_bind_address": "10.9.9.9"}, {"addresses": ["::1"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"docker_bind_address": "10.9.9.9"}, ["docker_bind_address"]),
+        ({"systemd_worker_bind_address": "10.9.9.9"}, ["systemd_worker_bind_address"]),
+        (
+            {
+                "topology_bind_address": "10.9.9.9",
+                "postgres_bind_address": "10.9.9.9",
+                "temporal_bind_address": "10.9.9.9",
+            },
+            ["topology_bind_address"],
+        ),
+        (
+            {
+                "topology_address": "10.9.9.9",
+                "postgres_bind_address": "10.9.9.9",
+                "temporal_ui_bind_address": "10.9.9.8",
+            },
+            ["topology_address", "temporal_ui_bind_address"],
+        ),
+    ],
+    ids=str,
+)
+def test_an_address_is_told_where_it_is_set(values: dict[str, str], told: list[str]) -> None:
+    roles = ["docker", "postgres", "temporal", "temporal_ui", "systemd_worker"]
+    assert [p.about for p in platform.check_addresses(roles, values, HAS)] == told
+
+
 ENGINE = {
     "program": True,
     "version": "28.3.0",
