@@ -301,20 +301,19 @@ _AT_LEAST_ONE = frozenset(
         "nginx_read_timeout_seconds",
         "nginx_keepalive_connections",
         "nginx_worker_connections",
-        "postgres_memory_limit_mb",
         "postgres_health_timeout_seconds",
         "postgres_max_connections",
-        "temporal_memory_limit_mb",
         "temporal_history_shards",
         "temporal_database_max_connections",
         "temporal_visibility_database_max_connections",
         "temporal_health_timeout_seconds",
-        "temporal_ui_memory_limit_mb",
         "temporal_ui_health_timeout_seconds",
         "docker_log_max_files",
         "pm2_worker_log_size_mb",
     ]
 )
+# MiB with which a program does not start, or is ended as soon as it works.
+_AT_LEAST = {"postgres_memory_limit_mb": 256, "temporal_memory_limit_mb": 256, "temporal_ui_memory_limit_mb": 64}
 # Environments in files that have one line for each variable.
 ONE_LINE = ("host_ca_environment",)
 _ENVIRONMENT = re.compile(r"(^|[_.])environment$")
@@ -340,7 +339,8 @@ def misfit(label: str, value: t.Any) -> Kind | None:
 
 def least(label: str) -> int:
     """The smallest number that an option may have."""
-    return 1 if plain_name(label) in _AT_LEAST_ONE else 0
+    name = plain_name(label)
+    return _AT_LEAST.get(name, 1 if name in _AT_LEAST_ONE else 0)
 
 
 def is_environment(label: str) -> bool:

@@ -344,9 +344,16 @@ KINDS = [
             "test_what_fits_a_kind_and_what_does_not",
         ),
         (
+            "memory with which nothing starts",
+            "least",
+            "_AT_LEAST.get(name, 1 if name in _AT_LEAST_ONE else 0)",
+            "1 if name in _AT_LEAST_ONE else 0",
+            "test_memory_with_which_nothing_starts_is_told",
+        ),
+        (
             "numbers that are at least one",
             "least",
-            "plain_name(label) in _AT_LEAST_ONE",
+            "name in _AT_LEAST_ONE",
             "False",
             "test_what_does_not_fit_is_told",
         ),

@@ -212,7 +212,19 @@ def test_every_text_of_every_role_has_a_kind() -> None:
 
 
 def test_numbers_that_are_at_least_one_are_options() -> None:
-    assert {name for name, option in ALL if option.get("type") == "int"} >= kinds._AT_LEAST_ONE
+    numbers = {name for name, option in ALL if option.get("type") == "int"}
+    assert numbers >= kinds._AT_LEAST_ONE
+    assert numbers >= set(kinds._AT_LEAST)
+
+
+@pytest.mark.parametrize("role", ["postgres", "temporal", "temporal_ui"])
+def test_memory_with_which_nothing_starts_is_told(role: str) -> None:
+    name, least = f"{role}_memory_limit_mb", 64 if role == "temporal_ui" else 256
+    spec = {name: read_specs()[role]["main"][name]}
+    assert check_options(spec, {name: least}) == []
+    for little in (0, 1, least - 1):
+        (problem,) = check_options(spec, {name: little})
+        assert problem.text == f"{name} is {little}; expected {least} or more."
 
 
 def test_defaults_fit() -> None:
