@@ -74,6 +74,17 @@ def test_what_was_removed_claims_nothing() -> None:
     assert _registry.claim({**ORDERS, "name": "shop"}, [{**ORDERS, "removed": "2026-01-01T00:00:00Z"}], {}) == ""
 
 
+def test_data_that_may_not_be_seen_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for an account that does not become root: what is asked is refused."""
+    (tmp_path / "data").write_text("/srv/data/PG_VERSION\t/srv/mark\n")
+
+    def refused(_path: object, **_options: object) -> t.NoReturn:
+        raise PermissionError
+
+    monkeypatch.setattr("os.stat", refused)
+    assert _registry.lost_data(str(tmp_path / "data")) == []
+
+
 def test_data_that_is_gone_is_told_until_somebody_says_that_it_may_be(tmp_path: Path) -> None:
     made, mark, record = tmp_path / "PG_VERSION", tmp_path / "mark", str(tmp_path / "state" / "data")
     assert _registry.lost_data(record) == []
