@@ -131,6 +131,8 @@ class Directory:
             plan.add(str(self.path), here, {**(here or {}), **wanted})
         for name, content in self.files.items():
             path = self.path / name
+            # A link of somebody's stays one.
+            path = path.resolve() if name in self.edited else path
             have = present(path)
             if have is not None and have["type"] in ("directory", "special"):
                 raise Refused(f"{path} is a {have['type']}, expected a file. Move it away and run again.")

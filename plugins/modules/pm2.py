@@ -568,7 +568,8 @@ class Work:
         :raises RefusedError: what was tried does not work.
         """
         ecosystem = json.loads(Path(self.application["ecosystem"]).read_text())
-        tried = self._answering(ecosystem, missing) if self.module.params["try_first"] and self.found else set()
+        try_first = self.module.params["try_first"] and self.application["candidate"] and self.found
+        tried = self._answering(ecosystem, missing) if try_first else set()
         others = {name: count for name, count in missing.items() if name not in tried}
         if not tried:
             self._end_before(alone)

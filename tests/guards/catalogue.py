@@ -1296,6 +1296,13 @@ WIRING = _guards(
         "test_node_is_judged",
     ),
     (
+        "the account that deploys is judged",
+        "_platform",
+        "applications.check_deploy_user(str(values.get('host_deploy_user') or ''), probe)",
+        "[]",
+        "test_an_account_of_the_system_that_deploys_is_judged",
+    ),
+    (
         "data that is gone is judged",
         "_platform",
         "platform.check_data(roles, values, probe)",
@@ -1405,7 +1412,14 @@ ON_THE_HOST = _guards(
 CLAIMS = _guards(
     "applications on the host",
     "module_utils/_registry.py",
-    "module_utils/test_registry.py",
+    "module_utils/test_registry.py modules/test_application_removal.py",
+    (
+        "a site of others",
+        "sites",
+        "first_lines(path, 1).startswith(SITE_MARK)",
+        "True",
+        "test_files_of_others_with_such_names_stay",
+    ),
     (
         "another runtime",
         "claim",
@@ -1581,13 +1595,6 @@ REMOVAL = _guards(
         "path.is_symlink() or path.is_file()",
         "False",
         "test_a_link_in_the_place_of_data",
-    ),
-    (
-        "a site of others",
-        "Removal.site",
-        "_registry.first_lines(site, 1).startswith(SITE_MARK)",
-        "True",
-        "test_files_of_others_with_such_names_stay",
     ),
     (
         "a unit of others",
@@ -2125,7 +2132,7 @@ PM2 = _guards(
     (
         "what answers is tried first",
         "Work._start",
-        "self.module.params['try_first'] and self.found",
+        "self.module.params['try_first'] and self.application['candidate'] and self.found",
         "False",
         "test_what_is_tried_first_and_fails_leaves_what_runs_alone",
     ),
@@ -2490,6 +2497,13 @@ STRAYS = [
             "self.pollers.strays(self.found, began)",
             "''",
             "test_a_candidate_that_polls_the_live_queue_is_ended_at_once",
+        ),
+        (
+            "what is not to be tried is not, also where the answering ones are tried first",
+            "Work._start",
+            "self.module.params['try_first'] and self.application['candidate'] and self.found",
+            "self.module.params['try_first'] and self.found",
+            "test_a_program_that_can_have_no_other_queue_is_not_tried_first_either",
         ),
         (
             "what is not to be tried is not",

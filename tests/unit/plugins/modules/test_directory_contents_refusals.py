@@ -93,6 +93,19 @@ def test_a_file_of_others_with_a_name_of_ours_is_refused(tmp_path: Path) -> None
     assert theirs.read_text() == "server {}\n"
 
 
+def test_a_link_of_others_to_what_is_edited_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/nginx.conf").write_text("worker_connections 768;\n")
+    (tmp_path / "kept/nginx.conf").chmod(0o640)
+    (tmp_path / "nginx.conf").symlink_to("kept/nginx.conf")
+    wanted = [{"path": str(tmp_path), "edits": {"nginx.conf": {r"^(worker_connections\s+)\d+;": "8192;"}}}]
+    assert call(directories=wanted)["changed"]
+    assert (tmp_path / "nginx.conf").is_symlink()
+    assert (tmp_path / "kept/nginx.conf").read_text() == "worker_connections 8192;\n"
+    assert (tmp_path / "kept/nginx.conf").stat().st_mode & 0o7777 == 0o640
+    assert not call(directories=wanted)["changed"]
+
+
 def test_of_a_file_of_others_only_the_values_change(tmp_path: Path) -> None:
     text = "user me;\nevents {\n    worker_connections 768;\n}\n# worker_connections 1;\nhttp { own on; }\n"
     (tmp_path / "nginx.conf").write_text(text)

@@ -504,6 +504,18 @@ def test_what_answers_is_tried_before_it_is_started_again(fake: FakePm2, monkeyp
     ]
 
 
+def test_a_program_that_can_have_no_other_queue_is_not_tried_first_either(
+    fake: FakePm2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pm2, "health", lambda _url: (True, "200"))
+    options = {"task_queues": ["orders"], "port": 3000, "health_url": "http://127.0.0.1:3000/health"}
+    run(fake, **options)
+    switch(fake, "r2")
+    assert run(fake, options={"try_first": True}, candidate=False, **options)["changed"]
+    assert [call for call in fake.calls if "candidate" in call] == []
+    assert {r["release"] for r in fake.rows} == {"r2"}
+
+
 @pytest.mark.parametrize("listening", [set(), {"api"}, {"worker"}])
 def test_what_is_tried_first_and_fails_leaves_what_runs_alone(
     fake: FakePm2, monkeypatch: pytest.MonkeyPatch, listening: set[str]
