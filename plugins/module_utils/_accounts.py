@@ -32,6 +32,10 @@ class ForeignAccount(Exception):
     """An account belongs to the system or to a person; the text is for the operator."""
 
 
+# In the reason why an account must not run applications.
+OF_THE_SYSTEM = "is an account of the system"
+
+
 def complaint(name: str, number: int, shell: str, comment: str) -> str:
     """Why an account must not run applications; empty when it may.
 
@@ -41,7 +45,7 @@ def complaint(name: str, number: int, shell: str, comment: str) -> str:
     if comment.partition(",")[0] == MARKS[True]:
         return ""
     if number < SYSTEM_NUMBERS or number > 65533:
-        return f"{name} is an account of the system (number {number}), which was not made for applications"
+        return f"{name} {OF_THE_SYSTEM} (number {number}), which was not made for applications"
     if shell.rpartition("/")[2] not in NO_LOGIN:
         return f"{name} is an account that people log in with ({shell or 'the default shell'})"
     return ""

@@ -13,9 +13,9 @@ import json
 import os
 import re
 import typing as t
-from pathlib import Path
 
 from ansible_collections.durable.temporal.plugins.module_utils._directories import PENDING, fingerprint
+from ansible_collections.durable.temporal.plugins.module_utils._probe import read
 
 # From this release on a health check may have a start_interval, which our Compose files use.
 OLDEST: t.Final = 25
@@ -28,6 +28,9 @@ SOURCES: t.Final = {"docker.io": "distribution", "docker-ce": "vendor", "moby-en
 
 # The engine's settings. JSON has no room for a line that says whose they are.
 SETTINGS: t.Final = "/etc/docker/daemon.json"
+
+# Options of the role docker that decide about them.
+OPTIONS: t.Final = ("docker_bind_address", "docker_log_max_size", "docker_log_max_files", "docker_daemon_options")
 
 Run = t.Callable[[list[str]], tuple[int, str, str]]
 
@@ -53,7 +56,7 @@ class Engine(t.TypedDict):
 def daemon(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """What :data:`SETTINGS` is to be.
 
-    :param options: those of the role docker, by name.
+    :param options: at least :data:`OPTIONS`, by name.
     """
     return {
         "ip": options["docker_bind_address"],
@@ -78,7 +81,7 @@ def look(run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, s
         code, out, _error = run([program, *arguments]) if program else (1, "", "")
         return out.strip() if code == 0 else ""
 
-    content, stamp = (_text(path) for path in (settings, own[0]))
+    content, stamp = read(settings), read(own[0])
     return Engine(
         program=program is not None,
         version=answer("version", "--format", "{{.Server.Version}}"),
@@ -90,13 +93,6 @@ def look(run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, s
         containers=sorted(answer("ps", "--format", "{{.Names}}").split()),
         swarm=answer("info", "--format", "{{.Swarm.LocalNodeState}}") not in ("", "inactive"),
     )
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""
 
 
 def _parsed(content: str) -> dict[str, str] | None:

@@ -21,6 +21,9 @@ from ansible_collections.durable.temporal.plugins.module_utils._systemd import U
 RECORDS = f"{STATE}/applications"
 # What says that data of ours was made, such as a PG_VERSION, and the file to remove to have other data made.
 DATA = f"{STATE}/data"
+# Where the role nginx has its sites, and how each of its files begins.
+SITES = "/etc/nginx/conf.d"
+SITE_MARK = "# Written by Ansible; changes made here are lost."
 PM2_MARK = "# Managed by Ansible (durable.temporal.pm2_worker)"
 # What of a declaration is recorded. The names and paths that follow from it are, too: another version may derive others.
 RECORDED = ("name", "runtime", "root", "user", "group", "port", "unit", "configuration", "home", "logs")
@@ -69,11 +72,11 @@ def remember_data(made: str, mark: str, record: str = DATA) -> None:
         Path(record).write_text("".join(f"{one}\n" for one in sorted([*known, line])))
 
 
-def lost_data(record: str = DATA) -> list[str]:
-    """Files of data that was made here and is gone, although nobody has said that it may."""
+def lost_data(record: str = DATA) -> dict[str, str]:
+    """Each file of data that was made here and is gone, to the file to remove to say that it may be."""
     pairs = [line.partition("\t") for line in _lines(record)]
     # Without privileges neither is seen: Path.exists would raise.
-    return [made for made, _tab, mark in pairs if not os.path.exists(made) and os.path.exists(mark)]
+    return {made: mark for made, _tab, mark in pairs if not os.path.exists(made) and os.path.exists(mark)}
 
 
 def _lines(record: str) -> list[str]:
@@ -94,6 +97,12 @@ def first_lines(path: Path, count: int = 2) -> str:
             return "".join(file.readline(200) for _line in range(count))
     except OSError:
         return ""
+
+
+def sites(directory: str = SITES) -> dict[str, Path]:
+    """Name to file of the sites of this collection that nginx has."""
+    files = sorted(Path(directory).glob("*.conf"))
+    return {path.stem: path for path in files if first_lines(path, 1).startswith(SITE_MARK)}
 
 
 def runtimes(units: str = UNITS) -> dict[str, list[str]]:

@@ -123,8 +123,6 @@ from ansible_collections.durable.temporal.plugins.module_utils._systemd import p
 from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd, SystemdError
 from ansible_collections.durable.temporal.plugins.module_utils._watch import BusyError, alone
 
-SITES = "etc/nginx/conf.d"
-SITE_MARK = "# Written by Ansible"
 # Of an application's root, what the collection has made. Anything else there is somebody's own.
 OF_THE_ROOT = ("current", "releases", "shared", ".cache", ".lock")
 TIMEOUT = re.compile(r"^TimeoutStopSec=(\d+)$", re.MULTILINE)
@@ -186,9 +184,9 @@ class Removal:
 
     def site(self) -> list[Path]:
         """Its site at the edge; under another name when its removal was interrupted."""
-        site = self.path(SITES) / f"{self.name}.conf"
-        ours = [site] if _registry.first_lines(site, 1).startswith(SITE_MARK) else []
-        return [*ours, *(p for p in (site.with_name(f"{site.name}.removed"),) if p.is_file())]
+        directory = self.path(_registry.SITES)
+        ours = [path for name, path in _registry.sites(str(directory)).items() if name == self.name]
+        return [*ours, *(p for p in (directory / f"{self.name}.conf.removed",) if p.is_file())]
 
     def units(self) -> list[str]:
         """Its units, in the order in which they go: sockets, what they belong to, PM2, others."""

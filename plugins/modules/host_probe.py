@@ -152,10 +152,11 @@ foreign_files:
   type: list
   elements: str
 lost_data:
-  description: Files of data that was made here and is gone, such as that of a disk that is not mounted.
+  description: >-
+    Files of data that was made here and is gone, such as that of a disk that is not mounted, each to the file that is to be
+    removed to have other data made.
   returned: always
-  type: list
-  elements: str
+  type: dict
 accounts:
   description: Name to why this account of C(/etc/passwd) must not run applications; empty when it may.
   returned: always

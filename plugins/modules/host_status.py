@@ -145,8 +145,6 @@ from ansible_collections.durable.temporal.plugins.module_utils._module import Mo
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, UNITS, Instance, parse_show
 from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd
 
-SITES = "/etc/nginx/conf.d"
-SITE_MARK = "# Written by Ansible; changes made here are lost."
 # A server of an upstream, in a site that the role nginx has written.
 UPSTREAM = re.compile(r"^ +server ([^\s;]+:\d+) max_fails=0;$", re.MULTILINE)
 CONNECT_SECONDS = 3.0
@@ -384,12 +382,12 @@ def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
     )
 
 
-def site_checks(declared: t.Collection[str], directory: str = SITES) -> list[Check]:
+def site_checks(declared: t.Collection[str], directory: str = _registry.SITES) -> list[Check]:
     """What stands behind nginx, as nginx sees it. That an application answers on its own host says nothing about it.
 
     :param declared: names of the sites that must be there.
     """
-    ours = {p.stem: p for p in sorted(Path(directory).glob("*.conf")) if SITE_MARK in _registry.first_lines(p, 1)}
+    ours = _registry.sites(directory)
     checks = [
         Check(name, "site at the edge", "failed", "none", "a site", "Run site.yml: nginx has no site for it yet.")
         for name in declared

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.durable.temporal.plugins.module_utils._accounts import OF_THE_SYSTEM
 from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
 from ansible_collections.durable.temporal.plugins.module_utils._registry import active, claim
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, wrong
@@ -108,7 +109,7 @@ def check_users(declared: Sequence[Application], probe: Probe, people: Mapping[s
 
 def check_deploy_user(user: str, probe: Probe) -> list[Problem]:
     """An account of the system as the one that deploys: it gets a shell, and the engine, which is as much as root."""
-    if user != "root" and "account of the system" not in probe.get("accounts", {}).get(user, ""):
+    if user != "root" and OF_THE_SYSTEM not in probe.get("accounts", {}).get(user, ""):
         return []
     step = "Choose one of its own, such as deploy."
     return [

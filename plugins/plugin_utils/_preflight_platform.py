@@ -583,15 +583,12 @@ def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[P
     return [wrong(variable, found, f"Node.js {OLDEST_NODE} or newer", f"Set {variable}: nodesource, or controller.")]
 
 
-DAEMON_OPTIONS = ("docker_bind_address", "docker_log_max_size", "docker_log_max_files", "docker_daemon_options")
-
-
 def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """A container engine that is too old, has no Compose v2, or would be replaced although it is somebody else's.
 
     Options for one that is left as it is get a warning.
     """
-    engine, needed = probe.get("engine"), ("docker_source", *DAEMON_OPTIONS)
+    engine, needed = probe.get("engine"), ("docker_source", *engine_.OPTIONS)
     if "docker" not in roles or not engine or any(values.get(name) is None for name in needed):
         return []
     system, wanted = probe.get("os") or {}, engine_.daemon(values)
@@ -612,10 +609,10 @@ def check_data(roles: t.Collection[str], values: Values, probe: Probe) -> list[P
     directory, variable = str(values.get("postgres_data_directory") or ""), "postgres_data_directory"
     if "postgres" not in roles or values.get("postgres_runtime") != "container":
         return []
-    if f"{plain(directory)}/PG_VERSION" not in probe.get("lost_data", ()):
+    mark = probe.get("lost_data", {}).get(f"{plain(directory)}/PG_VERSION")
+    if not mark:
         return []
     found = f"{directory}, where a database was made, and there is none now"
-    mark = f"{values.get('postgres_directory')}/secrets/postgres/first-start-password"
     step = f"Mount its disk, or restore it. To begin with an empty database, remove {mark} on the host."
     return [wrong(variable, found, "its data", step)]
 

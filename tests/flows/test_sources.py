@@ -319,9 +319,8 @@ def test_an_engine_of_the_distribution_that_others_use(tmp_path: Path) -> None:
         declared = {"docker_source": "distribution", "docker_daemon_options": json.loads(settings) | {"log-opts": {}}}
         site = play("site", inventory(tmp_path / "ours", ENGINE_13, **declared), "--tags", "host,docker")
         assert site.rc == 0, site.failure
-        assert "shop" in on(
-            ENGINE_13, "docker ps --all --format '{{.Names}}'; docker info --format '{{.DockerRootDir}}'"
-        )
+        there = "docker ps --all --format '{{.Names}}'; docker info --format '{{.DockerRootDir}}'"
+        assert on(ENGINE_13, there).split() == ["shop", "/srv/docker"]
         on(ENGINE_13, """sed -i 's/^{/{"shutdown-timeout": 20,/' /etc/docker/daemon.json""")
         edited = play("site", tmp_path / "ours")
         assert edited.rc != 0

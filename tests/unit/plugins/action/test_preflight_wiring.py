@@ -232,8 +232,12 @@ def test_node_is_judged() -> None:
     assert "pm2_worker_node_source" in [p.about for p in found]
 
 
+def test_an_account_of_the_system_that_deploys_is_judged() -> None:
+    assert "topology_deploy_user" in about(judge(["host"], topology_deploy_user="root"))
+
+
 def test_data_that_is_gone_is_judged() -> None:
-    probe = {**PROBE, "lost_data": ["/opt/order-processing/temporal/postgres-data/PG_VERSION"]}
+    probe = {**PROBE, "lost_data": {"/opt/order-processing/temporal/postgres-data/PG_VERSION": "/mark"}}
     assert about(judge(["postgres"], probe)) == ["postgres_data_directory"]
 
 

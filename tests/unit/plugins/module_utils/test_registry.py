@@ -82,19 +82,19 @@ def test_data_that_may_not_be_seen_is_not_told(tmp_path: Path, monkeypatch: pyte
         raise PermissionError
 
     monkeypatch.setattr("os.stat", refused)
-    assert _registry.lost_data(str(tmp_path / "data")) == []
+    assert _registry.lost_data(str(tmp_path / "data")) == {}
 
 
 def test_data_that_is_gone_is_told_until_somebody_says_that_it_may_be(tmp_path: Path) -> None:
     made, mark, record = tmp_path / "PG_VERSION", tmp_path / "mark", str(tmp_path / "state" / "data")
-    assert _registry.lost_data(record) == []
+    assert _registry.lost_data(record) == {}
     _registry.remember_data(str(made), str(mark), record)
     _registry.remember_data(str(made), str(mark), record)
     assert Path(record).read_text() == f"{made}\t{mark}\n"
     mark.touch()
-    assert _registry.lost_data(record) == [str(made)]
+    assert _registry.lost_data(record) == {str(made): str(mark)}
     made.touch()
-    assert _registry.lost_data(record) == []
+    assert _registry.lost_data(record) == {}
     made.unlink()
     mark.unlink()
-    assert _registry.lost_data(record) == []
+    assert _registry.lost_data(record) == {}

@@ -169,12 +169,12 @@ def test_the_secret_of_the_first_start_goes_when_there_is_data(host: Host, first
     made.touch()
     assert host(first_start=first_start)["recreated"] == ["server", "tools"]
     assert file.read_text() == ""
-    assert _registry.lost_data(str(file.with_name("record"))) == []
+    assert _registry.lost_data(str(file.with_name("record"))) == {}
     again = host(first_start=first_start)
     assert not again["changed"]
     assert "canary-7" not in json.dumps([predicted, again])
     made.unlink()
-    assert _registry.lost_data(str(file.with_name("record"))) == [str(made)]
+    assert _registry.lost_data(str(file.with_name("record"))) == {str(made): str(file)}
     for check in (True, False):
         host.engine.calls.clear()
         failed = host(check=check, first_start=first_start)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.module_utils._lock import Holder, boot_id, started
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import MARK, parse_show
 from ansible_collections.durable.temporal.plugins.modules import host_status
@@ -180,7 +181,7 @@ def test_a_lock_is_told_and_one_that_was_left_is_degraded() -> None:
 
 
 def test_a_site_must_be_there_and_reach_its_application(tmp_path: Path) -> None:
-    def site(name: str, *ports: int, mark: str = host_status.SITE_MARK) -> None:
+    def site(name: str, *ports: int, mark: str = _registry.SITE_MARK) -> None:
         servers = "".join(f"    server 127.0.0.1:{port} max_fails=0;\n" for port in ports)
         (tmp_path / f"{name}.conf").write_text(f"{mark}\nupstream a {{\n{servers}}}\nupstream b {{\n{servers}}}\n")
 
@@ -203,3 +204,9 @@ def test_a_site_must_be_there_and_reach_its_application(tmp_path: Path) -> None:
     ]
     assert "remove.yml -e remove_application=gone" in checks[1].message
     assert host_status.site_checks([], str(tmp_path / "no")) == []
+
+
+def test_sites_are_read_as_the_role_writes_them() -> None:
+    template = (Path(__file__).parents[4] / "roles/nginx/templates/site.conf.j2").read_text()
+    assert template.startswith(_registry.SITE_MARK)
+    assert set(host_status.UPSTREAM.findall(template.replace("{{ server }}", "10.0.0.5:3000"))) == {"10.0.0.5:3000"}

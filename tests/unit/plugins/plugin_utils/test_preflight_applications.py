@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.durable.temporal.plugins.module_utils._probe import parse_accounts
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_applications as applications
 
 ORDERS: dict[str, t.Any] = {"name": "orders", "root": "/opt/orders", "user": "orders", "port": 3000}
@@ -22,11 +23,10 @@ def told(declared: list[dict[str, t.Any]], people: dict[str, str] | None = None,
     ("user", "found"), [("www-data", 1), ("root", 1), ("deploy", 0), ("ada", 0), ("nobody-yet", 0)]
 )
 def test_an_account_of_the_system_does_not_deploy(user: str, found: int) -> None:
-    accounts = {
-        "www-data": "www-data is an account of the system (number 33), which was not made for applications",
-        "ada": "ada is an account that people log in with (/bin/bash)",
-        "deploy": "",
-    }
+    accounts = parse_accounts(
+        "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\n"
+        "ada:x:1000:1000:Ada:/home/ada:/bin/bash\ndeploy:x:1001:1001::/home/deploy:/bin/bash\n"
+    )
     assert [p.about for p in applications.check_deploy_user(user, {"accounts": accounts})] == [
         "topology_deploy_user"
     ] * found

@@ -496,10 +496,10 @@ def test_a_node_that_hides_the_wanted_one_is_found(source: str, links: dict[str,
     ],
 )
 def test_data_that_is_gone_is_found(roles: list[str], runtime: str, lost: list[str], found: int) -> None:
-    values = {"postgres_data_directory": "/srv//data/", "postgres_directory": "/srv/pg", "postgres_runtime": runtime}
-    problems = platform.check_data(roles, values, {"lost_data": lost})
+    values = {"postgres_data_directory": "/srv//data/", "postgres_runtime": runtime}
+    problems = platform.check_data(roles, values, {"lost_data": dict.fromkeys(lost, "/srv/mark")})
     assert [p.about for p in problems] == ["postgres_data_directory"] * found
-    assert all("remove /srv/pg/secrets/postgres/first-start-password on the host." in p.text for p in problems)
+    assert all("remove /srv/mark on the host." in p.text for p in problems)
 
 
 @pytest.mark.parametrize(
