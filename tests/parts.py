@@ -199,7 +199,7 @@ def steps(part: Part, env: Mapping[str, str]) -> list[tuple[str, ...]]:
         "none": [],
         "own": [],
         "bare": [
-            ("scripts/vm", "up", env["DURABLE_VM"], "debian13", "-p", ports[0], "-p", ports[1]),
+            ("scripts/vm", "new", env["DURABLE_VM"], "debian13", "-p", ports[0], "-p", ports[1]),
             ("scripts/outputs",),
         ],
         "up": [("scripts/up",)],

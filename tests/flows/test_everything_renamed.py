@@ -136,7 +136,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 def set_up(folder: Path) -> Platform:
     published = ["-p", f"127.0.0.1:{API_PORT}:8000"]
-    subprocess.run([ROOT / "scripts" / "vm", "up", VM, "debian13", *published], check=True)
+    subprocess.run([ROOT / "scripts" / "vm", "new", VM, "debian13", *published], check=True)
     ours = {"hosts": {"acme1": {}}}
     inventory = {
         "all": {

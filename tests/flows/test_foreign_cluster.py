@@ -172,7 +172,7 @@ def host(cluster: Path, outputs: dict[str, str], tmp_path_factory: pytest.TempPa
         made.secret("client-key", (cluster / "client.key").read_text())
         made.secret("api-key", API_KEY)
         try:
-            subprocess.run([scripts / "vm", "up", VM, "debian13", "-p", f"127.0.0.1:{PORT}:80"], check=True)
+            subprocess.run([scripts / "vm", "new", VM, "debian13", "-p", f"127.0.0.1:{PORT}:80"], check=True)
             yield made
         finally:
             subprocess.run([scripts / "vm", "down", VM], check=True)

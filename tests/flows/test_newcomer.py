@@ -140,7 +140,7 @@ def newcomer(
     )
     subprocess.run(make, check=True)
     try:
-        subprocess.run([scripts / "vm", "up", vm, image], check=True)
+        subprocess.run([scripts / "vm", "new", vm, image], check=True)
         if image == IN_A_HOUSE:
             subprocess.run(["docker", "exec", vm, "sh", "-c", HOUSE], check=True, capture_output=True)
         yield begin(vm, tarball, folder, HOSTS[image])

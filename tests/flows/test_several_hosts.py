@@ -81,7 +81,7 @@ def set_up(folder: Path, scripts: Path, patch: pytest.MonkeyPatch) -> Platform:
     patch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", vault.about["metadata"])
     for name, host in VMS.items():
         published = ["-p", f"127.0.0.1:{PORT}:80"] if name == "edge" else []
-        subprocess.run([scripts / "vm", "up", host, "debian13", *published], check=True)
+        subprocess.run([scripts / "vm", "new", host, "debian13", *published], check=True)
     first = {"hosts": {"one": {}}}
     inventory = {
         "all": {

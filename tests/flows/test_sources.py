@@ -93,9 +93,8 @@ def host(name: str, image: str) -> Iterator[str]:
     """A test host, by its address, for as long as it is needed."""
     release, engine, _rest = image.partition("-engine")
     subprocess.run([ROOT / "scripts" / ("host-image-engine" if engine else "host-image"), release], check=True)
-    subprocess.run([ROOT / "scripts" / "vm", "down", name], check=True)
     try:
-        subprocess.run([ROOT / "scripts" / "vm", "up", name, image], check=True)
+        subprocess.run([ROOT / "scripts" / "vm", "new", name, image], check=True)
         yield address(name)
     finally:
         subprocess.run([ROOT / "scripts" / "vm", "down", name], check=True)

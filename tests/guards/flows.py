@@ -100,8 +100,7 @@ def fresh_vm(log: Path) -> bool:
     ports = [f"-p127.0.0.1:{os.environ.get('DURABLE_API_PORT', '8000')}:80"]
     ports.append(f"-p127.0.0.1:{os.environ.get('DURABLE_UI_PORT', '8088')}:8088")
     vm = os.environ.get("DURABLE_VM", "durable-vm")
-    down = run(["scripts/vm", "down", vm], ROOT, log)
-    return down == 0 and run(["scripts/vm", "up", vm, "debian13", *ports], ROOT, log) == 0
+    return run(["scripts/vm", "new", vm, "debian13", *ports], ROOT, log) == 0
 
 
 def reason(output: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -34,6 +35,14 @@ def test_parts_do_not_meet() -> None:
     assert len({part.name for part in (CHECK, *PARTS)}) == len(PARTS) + 1
     for name in ("DURABLE_VM", "DURABLE_API_PORT", "DURABLE_UI_PORT", "DURABLE_RUN_DIR"):
         assert len({environment(part)[name] for part in PARTS}) == len(PARTS)
+
+
+def test_no_part_goes_on_with_a_host_that_a_run_before_has_left() -> None:
+    flows = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "flows").glob("*.py")}
+    assert [path.name for path, text in flows.items() if re.search(r'"vm", "up"', text)] == []
+    assert sum('"vm", "new"' in text for text in flows.values()) >= 5
+    for part in PARTS:
+        assert not [step for step in steps(part, environment(part)) if step[:2] == ("scripts/vm", "up")]
 
 
 @pytest.mark.parametrize("pace", [0.7, 1, 1.2])
@@ -99,5 +108,5 @@ def test_the_host_of_a_part_is_made_first() -> None:
     up = steps(by_name["up"], environment(by_name["up"]))
     assert up[0] == ("scripts/up",)
     bare = steps(by_name["interrupt"], environment(by_name["interrupt"]))
-    assert bare[0][:4] == ("scripts/vm", "up", "durable-interrupt", "debian13")
+    assert bare[0][:4] == ("scripts/vm", "new", "durable-interrupt", "debian13")
     assert not any("{run_dir}" in word for part in PARTS for step in steps(part, environment(part)) for word in step)
