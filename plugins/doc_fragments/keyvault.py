@@ -172,7 +172,8 @@ options:
         key: vault_suffix
   authority:
     description:
-      - Host that gives tokens, when it is not what O(cloud) says.
+      - What gives tokens, when it is not what O(cloud) says - C(https://HOST) or C(https://HOST:PORT), or the name of a
+        host.
     type: str
     vars:
       - name: keyvault_authority

@@ -10,14 +10,17 @@ can hang has a timeout of its own: the resolver, a server that sends one byte a 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
+import re
 import threading
 import time
 import typing as t
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from urllib.parse import urlsplit
 
 from ansible_collections.durable.temporal.plugins.plugin_utils import _azure as azure
 from ansible_collections.durable.temporal.plugins.plugin_utils import _key_vault_errors as errors
@@ -60,6 +63,9 @@ class Client:
         self._identity = identity
         self._cache = cache
         self._tokens = Tokens(identity, cache, settings.timeout)
+        self._first = threading.Lock()
+        self._asked_for: tuple[str, str] | None = None
+        self._learnt: tuple[str, str] | None = None
         more = {"api_version": settings.api_version} if settings.api_version else {}
         self._client = azure.SecretClient(
             url,
@@ -128,13 +134,27 @@ class Client:
         self._together([(wanted, put)], "written")
 
     # The token goes along with the first request, instead of being asked for by an answer, where the name of the vault
-    # says what the token must be for. With the others the SDK asks first, and checks the answer.
+    # says what the token must be for. With the others the SDK asks first, and checks the answer; from then on it is known.
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return ("scope", self._url, "checked" if self._settings.verify_challenge else "unchecked")
 
     def _scope(self) -> tuple[str, str]:
         if scope := self._settings.scope(self._url):
             return scope, ""
-        known = self._cache.get("scope", self._url, str(self._settings.verify_challenge)) if self._cache else None
-        return (known[0], known[1]) if known else ("", "")
+        if not self._learnt and self._cache is not None and (kept := self._cache.get(*self._key)):
+            self._learnt = (kept[0], kept[1])
+        return self._learnt or ("", "")
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """One at a time, until one has learnt what a token must be for."""
+        with contextlib.ExitStack() as alone:
+            alone.enter_context(self._first)
+            if self._scope()[0]:
+                alone.close()
+            yield
 
     def _authorize(self, request: t.Any) -> None:
         # A request with a body is first sent without it by the SDK: that one must be turned down, not understood.
@@ -146,8 +166,16 @@ class Client:
 
     def _heed(self, response: t.Any) -> None:
         token = response.http_request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token and response.http_response.status_code == 401:
+        refused = response.http_response.status_code == 401
+        if token and refused:
             self._tokens.refuse(token)
+        if refused:
+            self._asked_for = _asks_for(response.http_response.headers.get("WWW-Authenticate", ""))
+        elif token and self._asked_for and not self._settings.scope(self._url):
+            # The SDK has given one for this question, so it was a right one.
+            self._learnt, self._asked_for = self._asked_for, None
+            if self._cache is not None:
+                self._cache.put(list(self._learnt), *self._key)
 
     def _get(self, wanted: Wanted, seconds: float) -> str | None:
         try:
@@ -181,6 +209,9 @@ class Client:
             self._settings.authority_host,
             self._settings.timeout,
             verb,
+            own=bool(self._settings.authority),
+            discovery=self._settings.instance_discovery,
+            hidden=self._settings.hidden,
         )
 
     # Time
@@ -201,7 +232,8 @@ class Client:
                 except queue.Empty:
                     return
                 try:
-                    done[wanted] = self._patiently(job, deadline)
+                    with self._in_turn():
+                        done[wanted] = self._patiently(job, deadline)
                 except Exception as error:
                     failed[wanted] = errors.explain(error, self._case(wanted, verb))
 
@@ -236,3 +268,11 @@ class Client:
                     raise
                 tries += again[1]
                 time.sleep(again[0])
+
+
+def _asks_for(challenge: str) -> tuple[str, str] | None:
+    """The scope of the token that a vault asks for, and its tenant, as the SDK reads them; ``None`` when it asks for none."""
+    asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+    scope = asked.get("scope") or (f"{asked['resource']}/.default" if asked.get("resource") else "")
+    authority = asked.get("authorization_uri") or asked.get("authorization") or ""
+    return (scope, urlsplit(authority).path.strip("/").partition("/")[0]) if scope and authority else None

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes wrong between an identity and a key vault, in sentences: what happened, to whom, and what to do.
 
-Private to this collection. Of what a server says only codes, addresses and ids go into a sentence, never its text: that
-may hold anything.
+Private to this collection. Of what a server says only codes, addresses and ids go into a sentence. Its own words are
+quoted where its code is not known, without what may be a secret; never where it was sent a value.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import socket
 import ssl
 import typing as t
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ansible_collections.durable.temporal.plugins.plugin_utils import _azure as azure
-from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import vault_name
+from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import CLOUDS, vault_name
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 
+_AUTHORITIES = {authority for _suffix, authority in CLOUDS.values()}
+# How much of a server's own words is quoted.
+_QUOTED = 300
 # What a server says when it may be otherwise in a moment.
 BUSY = (408, 429, 500, 502, 503, 504)
 
@@ -44,7 +47,11 @@ class VaultError(SecretError):
 
 @dataclass(frozen=True)
 class Case:
-    """What was being done. ``name`` is empty where it is not about one secret; ``who`` is for commands."""
+    """What was being done. ``name`` is empty where it is not about one secret; ``who`` is for commands.
+
+    ``authority`` gives the tokens; ``own`` says that somebody has set it, and ``discovery`` that Microsoft is asked
+    whether it is one of theirs. ``hidden`` are texts that no sentence may quote.
+    """
 
     url: str
     name: str
@@ -53,10 +60,13 @@ class Case:
     authority: str
     timeout: float
     verb: str = "read"
+    own: bool = False
+    discovery: bool = True
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def vault(self) -> str:
-        return urlsplit(self.url).netloc
+        return urlsplit(self.url).netloc.removesuffix(":443")
 
     @property
     def short(self) -> str:
@@ -77,6 +87,7 @@ def wait_for(error: BaseException, tries: int) -> tuple[float, bool] | None:
     Being throttled is no failure: whoever says how long to wait is waited for, as long as the timeout allows.
     """
     pause = min(8.0, 0.5 * 2**tries)
+    error = _no_answer(error) or error
     if isinstance(error, azure.HttpResponseError):
         if error.status_code not in BUSY:
             return None
@@ -99,12 +110,14 @@ def explain(error: BaseException, case: Case) -> VaultError:
         return VaultError(_timeout(case), shared=True)
     if isinstance(error, NoIdentity | azure.CredentialUnavailableError):
         return VaultError(_no_identity(error, case), shared=True)
+    if isinstance(error, azure.ClientAuthenticationError) and (silence := _no_answer(error)):
+        return VaultError(_network(silence, case, _authority_place(case)), shared=True)
     if isinstance(error, azure.ClientAuthenticationError) and not _of_vault(error, case):
         return VaultError(_refused_identity(error, case), shared=True)
     if isinstance(error, azure.HttpResponseError):
         return _answer(error, case)
     if isinstance(error, azure.AzureError):
-        return VaultError(_network(error, case), shared=True)
+        return VaultError(_network(error, case, case.vault), shared=True)
     if isinstance(error, ValueError):
         return VaultError(_value(error, case), shared=True)
     return VaultError(
@@ -140,6 +153,14 @@ def _cause(error: BaseException, kind: type[BaseException], *names: str) -> Base
     return next((e for e in _chain(error) if isinstance(e, kind) or type(e).__name__ in names), None)
 
 
+def _no_answer(error: BaseException) -> azure.AzureError | None:
+    """What the SDK wraps as a refusal although nobody has answered."""
+    if not isinstance(error, azure.ClientAuthenticationError) or error.response is not None:
+        return None
+    found = _cause(error, azure.ServiceRequestError) or _cause(error, azure.ServiceResponseError)
+    return found if isinstance(found, azure.AzureError) else None
+
+
 def _of_vault(error: azure.HttpResponseError, case: Case) -> bool:
     url = str(getattr(getattr(error.response, "request", None), "url", "")) if error.response else ""
     return urlsplit(url).netloc.removesuffix(":443") == urlsplit(case.url).netloc.removesuffix(":443")
@@ -147,6 +168,20 @@ def _of_vault(error: azure.HttpResponseError, case: Case) -> bool:
 
 def _text(error: BaseException) -> str:
     return str(getattr(error, "message", "") or error)
+
+
+def _quoted(text: str, case: Case) -> str:
+    """A server's own words for a sentence, in quotes; empty when there are none, or when it was sent a value.
+
+    Without what a secret or a token may be: the texts that are hidden, and whatever is long and has no blank.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if case.verb != "read" or not text:
+        return ""
+    for secret in filter(None, case.hidden):
+        text = text.replace(secret, "…")
+    text = re.sub(r"Bearer \S+|[\w.~+=-]{40,}", "…", text)
+    return f'"{text[:_QUOTED] + "…" if len(text) > _QUOTED else text}"'
 
 
 # No answer
@@ -160,14 +195,23 @@ def _timeout(case: Case) -> str:
     )
 
 
-def _network(error: azure.AzureError, case: Case) -> str:
-    host = _host(error) or case.vault
-    as_ = f"as {case.words}"
+def _network(error: azure.AzureError, case: Case, asked: str) -> str:
+    """No answer of ``asked``, or of another host if the error names one."""
+    host = _host(error) or asked
+    of_authority = case.own and host == _authority_place(case)
+    as_ = f"as {case.words}" + (", to which it gives tokens by keyvault_authority" if of_authority else "")
+    if case.own and case.discovery and host in _AUTHORITIES and not of_authority:
+        return (
+            f"keyvault_authority is {case.authority} and keyvault_instance_discovery is true, so {host} is asked whether "
+            f"that is one of Microsoft's, and it could not be reached; {case.words} got no token for {case.vault}. Set "
+            "keyvault_instance_discovery: false if the authority is your own, else let this machine reach that host "
+            "(keyvault_proxy)."
+        )
     if _cause(error, socket.gaierror, "NameResolutionError"):
         step = (
             "Correct keyvault_vault, or keyvault_cloud; a vault behind a private endpoint has an address only in its network."
             if host == case.vault
-            else "Look at the resolver of this machine, and at keyvault_authority."
+            else f"It gives the tokens: correct {_authority_option(case)}, or look at the resolver of this machine."
         )
         return f"The name {host} has no address, so that {case.what} cannot be {case.verb}, {as_}. {step}"
     if certificate := _cause(error, ssl.SSLCertVerificationError):
@@ -211,9 +255,9 @@ def _timed_out(error: BaseException) -> bool:
 
 def _host(error: BaseException) -> str:
     for each in _chain(error):
-        found = re.search(r"host='([^']+)'", str(each))
+        found = re.search(r"host='([^']+)'(?:, port=(\d+))?", str(each))
         if found:
-            return found[1]
+            return found[1] if found[2] in (None, "443") else f"{found[1]}:{found[2]}"
     return ""
 
 
@@ -243,6 +287,7 @@ _AADSTS = {
     "90002": "there is no tenant of that id. Correct keyvault_tenant_id, and keyvault_cloud",
     "900023": "that is no id of a tenant. Correct keyvault_tenant_id",
     "700016": "there is no such application in that tenant. Correct keyvault_client_id, or keyvault_tenant_id",
+    "700038": "that is no id of an application; expected a UUID. Correct keyvault_client_id",
     "7000215": "its secret is wrong. Set keyvault_client_secret to the value of the secret, not to its id",
     "7000222": "its secret has expired. Make a new one (az ad app credential reset) and set keyvault_client_secret",
     "700027": "its certificate is not registered with it. Add it (az ad app credential reset --cert …), or correct "
@@ -267,7 +312,12 @@ def _refused_identity(error: azure.ClientAuthenticationError, case: Case) -> str
         return _authority(said, case)
     code = re.search(r"AADSTS(\d+)", said)
     known = _AADSTS.get(code[1] if code else "", "")
-    why = known or "it was not believed. Look at the sign-in logs of the tenant"
+    words = _quoted(said.removeprefix("Authentication failed: ").partition("Trace ID:")[0], case)
+    where = _authority_place(case)
+    why = known or (
+        f"{where} answered {words or 'no, without a word'}. Look at keyvault_tenant_id, keyvault_client_id and what proves "
+        "it, and at the sign-in logs of the tenant if there are any"
+    )
     return f"No token was given to {case.words} for {case.vault}: {why}{f' (AADSTS{code[1]})' if code else ''}."
 
 
@@ -373,12 +423,33 @@ def _answer(error: azure.HttpResponseError, case: Case) -> VaultError:
             "to one that it has, such as 7.4.",
             shared=True,
         )
-    code = f"{error.status_code} {inner or outer}".strip()
-    return VaultError(
-        f"{_upper(case.what)} could not be {case.verb} as {case.words}: the vault answered {code}. "
-        "Look whether this is an Azure Key Vault (keyvault_vault).",
-        shared=False,
-    )
+    return VaultError(_unknown(error, case, f"{error.status_code} {inner or outer}".strip()), shared=False)
+
+
+def _unknown(error: azure.HttpResponseError, case: Case, code: str) -> str:
+    """An answer whose code says too little: the vault's own words say more, if it is one."""
+    words = _message(error, case)
+    if not words:
+        step = "Look whether this is an Azure Key Vault (keyvault_vault)."
+    elif error.status_code == 403:
+        step = (
+            "Look whether the secret is enabled and within its dates (az keyvault secret list-versions --vault-name "
+            f"{case.short} --name {case.name}), and what the identity may do there (az role assignment list --all "
+            f"--assignee {case.who})."
+        )
+    else:
+        step = "Do what it says, or correct keyvault_vault."
+    said = f", {words}" if words else ""
+    return f"{_upper(case.what)} could not be {case.verb} as {case.words}: the vault answered {code}{said}. {step}"
+
+
+def _message(error: azure.HttpResponseError, case: Case) -> str:
+    """The words of an answer that has the form of a vault's, quoted."""
+    try:
+        answer = json.loads(_body(error))
+        return _quoted(str(answer["error"]["message"]), case)
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _unauthorized(body: str, error: azure.HttpResponseError, case: Case) -> str:
@@ -396,7 +467,12 @@ def _unauthorized(body: str, error: azure.HttpResponseError, case: Case) -> str:
             f"The vault {case.vault} says that the token of {case.words} is out of date, also of a new one. "
             "Look at the clock of this machine."
         )
-    return f"The vault {case.vault} does not accept the token of {case.words}. Look at keyvault_tenant_id and keyvault_cloud."
+    words = _message(error, case)
+    said = f": it answered {words}" if words else ""
+    return (
+        f"The vault {case.vault} does not accept the token of {case.words}{said}. Look at keyvault_tenant_id and "
+        f"{_authority_option(case)}."
+    )
 
 
 def _value(error: ValueError, case: Case) -> str:
@@ -417,6 +493,11 @@ def _value(error: ValueError, case: Case) -> str:
         )
     if "is not well-known" in said or "authority" in said.lower():
         return _authority(said, case)
+    if "nvalid tenant" in said:
+        return (
+            f"keyvault_tenant_id is not an id of a tenant, in the settings of {case.words}; expected a UUID or the name of a "
+            "domain. Correct keyvault_tenant_id (az account show --query tenantId)."
+        )
     return f"The settings for {case.vault} as {case.words} do not fit together ({type(error).__name__})."
 
 
@@ -424,12 +505,21 @@ def _authority(said: str, case: Case) -> str:
     if "is not well-known" in said:
         return (
             f"{case.authority} is no place that is known to give tokens, so {case.words} was not shown to it. Correct "
-            "keyvault_authority or keyvault_cloud. Only if it is your own: keyvault_instance_discovery: false."
+            f"{_authority_option(case)}. Only if it is your own: keyvault_instance_discovery: false."
         )
     return (
         f"{case.authority} does not know the tenant of {case.words}, so that there is no token for {case.vault}. Correct "
-        "keyvault_tenant_id, or keyvault_cloud."
+        f"keyvault_tenant_id, or {_authority_option(case)}."
     )
+
+
+def _authority_place(case: Case) -> str:
+    return case.authority.partition("://")[2].removesuffix("/") or case.authority
+
+
+def _authority_option(case: Case) -> str:
+    """What says who gives the tokens."""
+    return "keyvault_authority" if case.own else "keyvault_cloud"
 
 
 def expired(case: Case, when: str) -> str:

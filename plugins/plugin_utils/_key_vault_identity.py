@@ -117,7 +117,7 @@ def network(settings: Settings) -> dict[str, t.Any]:
 
 def _directory(settings: Settings) -> dict[str, t.Any]:
     return {
-        "authority": settings.authority_host,
+        "authority": settings.authority_url,
         "disable_instance_discovery": not settings.instance_discovery,
         **network(settings),
     }

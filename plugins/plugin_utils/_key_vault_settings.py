@@ -42,6 +42,8 @@ _NOT_IDENTITY = {
 }
 _VAULT = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9]){2,23}")
 _SECRET = re.compile(r"[A-Za-z0-9-]{1,127}")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+_AUTHORITY = re.compile(rf"https://(?:{_HOST.pattern}|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Settings:
         return repr([(each.name, getattr(self, each.name)) for each in fields(self) if each.name not in _NOT_IDENTITY])
 
     @property
+    def hidden(self) -> tuple[str, ...]:
+        """The values that nobody may see."""
+        return tuple(str(getattr(self, each.name)) for each in fields(self) if not each.repr)
+
+    @property
     def suffix(self) -> str:
         """What the names of vaults end with."""
         return self.vault_suffix.strip(".") or CLOUDS[self.cloud][0]
@@ -84,6 +91,25 @@ class Settings:
     @property
     def authority_host(self) -> str:
         return self.authority or CLOUDS[self.cloud][1]
+
+    @property
+    def authority_url(self) -> str:
+        """Who gives tokens, as the SDK takes it. Without a port, a host is enough.
+
+        :raises SecretError: what was said is neither a host nor the URL of one.
+        """
+        said = self.authority_host.rstrip("/")
+        if _HOST.fullmatch(said):
+            return f"https://{said}"
+        if not _AUTHORITY.fullmatch(said):
+            bare = said.partition("://")[2] or said
+            step = f"Write https://{bare}." if _AUTHORITY.fullmatch(f"https://{bare}") else "Correct it."
+            raise SecretError(
+                f"keyvault_authority is {self.authority!r}; expected the URL of what gives tokens, https://HOST or "
+                f"https://HOST:PORT, without a path. {step} It may also come from the environment variable "
+                "AZURE_AUTHORITY_HOST."
+            )
+        return said
 
     def url(self, reference: Reference) -> str:
         """Where the vault of a reference is.

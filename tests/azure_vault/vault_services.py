@@ -94,7 +94,7 @@ class Fault:
     """Something that goes wrong. ``service``, ``name`` and ``method`` say where, ``times`` how often; none means from now on.
 
     ``kind`` is one of :data:`FAULTS`, or ``hang``, ``reset``, ``slow``, ``trickle``, ``throttle``, ``unavailable``,
-    ``expired_token``, ``wrong_challenge``, ``no_identity``. ``seconds`` is how long: of a slow answer, and of a
+    ``expired_token``, ``wrong_challenge``, ``no_identity``, ``unknown_refusal``. ``seconds`` is how long: of a slow answer, and of a
     throttling from its first request on. ``retry_after`` is what a throttled client is told.
     """
 
@@ -145,6 +145,11 @@ FAULTS: dict[str, Callable[[Request], Answer]] = {
     ),
     "SecretExpired": lambda r: _refusal(
         "Forbidden", "SecretExpired", "Operation get is not allowed on an expired secret."
+    ),
+    # As vaults of others answer: with words, and without an inner code.
+    "ForbiddenPlain": lambda r: _refusal("Forbidden", "", "Operation get is not allowed on a disabled secret."),
+    "ForbiddenEcho": lambda r: _refusal(
+        "Forbidden", "", f"Refused:\r\n{r.headers.get('authorization')} {r.body.decode()} {'x' * 500}"
     ),
     "SecretNotFound": lambda r: _refusal(
         "SecretNotFound",
@@ -458,6 +463,11 @@ class Services:
                 },
             )
         form = {k: v[0] for k, v in parse_qs(request.body.decode()).items()}
+        if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", form.get("client_id", "")):
+            return _aadsts(700038, f"{form.get('client_id')} is not a valid application identifier.")
+        if fault is not None and fault.kind == "unknown_refusal":
+            words = f"Nobody has heard of '{form.get('client_id')}' with '{form.get('client_secret')}'."
+            return _aadsts(999123, words, "invalid_client")
         application = self.applications.get(form.get("client_id", ""))
         if application is None or (application.tenant and application.tenant != tenant):
             return _aadsts(700016, f"Application '{form.get('client_id')}' was not found in the directory.")

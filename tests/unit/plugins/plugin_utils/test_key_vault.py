@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -264,11 +265,30 @@ def test_a_vault_behind_another_name_gets_no_token_unless_allowed(double: Double
     assert double.services.count("vault", authorized=True) == 0
     for _task in range(2):
         assert get(**direct, verify_challenge=False) == {A: VALUE}
-    # Asked without a token once a run, not once a task.
-    other = Reference("other")
-    assert get(other, **direct, verify_challenge=False) == {}
-    assert double.services.summary()["without_token"] == 2
-    assert double.services.summary()["tokens"] == 1
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_vault_behind_another_name_is_asked_without_a_token_once(double: Double, get: Get, cache: bool) -> None:
+    others = [Reference(f"s{n}") for n in range(12)]
+    for reference in others:
+        double.services.put(reference.name, "x")
+    direct = {"vault": double.direct_url, "proxy": "", "verify_challenge": False, "cache": cache}
+    for task in ([A, *others], [Reference("none")], [A]):
+        challenges.clear()  # each task is a process of its own
+        get(*task, **direct)
+    summary = double.services.summary()
+    if cache:
+        assert summary["reads"] == {A.name: 2, **{r.name: 1 for r in others}, "none": 1}
+    assert summary["without_token"] == summary["tokens"] == (1 if cache else 3)
+
+
+def test_what_was_learnt_without_a_check_is_not_believed_with_one(double: Double, get: Get) -> None:
+    direct = {"vault": double.direct_url, "proxy": ""}
+    assert get(**direct, verify_challenge=False) == {A: VALUE}
+    challenges.clear()
+    asked = double.services.count("vault", authorized=True)
+    assert "keyvault_verify_challenge: false" in refused(get, Reference("other"), **direct)
+    assert double.services.count("vault", authorized=True) == asked
 
 
 # Identities
@@ -539,6 +559,115 @@ def test_an_authority_that_nobody_knows(double: Double, get: Get) -> None:
     text = refused(get, authority="login.company.example", **who)
     assert "login.company.example is no place that is known to give tokens" in text
     assert "keyvault_instance_discovery: false" in text
+
+
+def test_an_own_authority_that_microsoft_cannot_be_asked_about(
+    double: Double, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inside(host: str, *about: Any, **more: Any) -> list[Any]:
+        if host.endswith("microsoftonline.com"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return addresses(host, *about, **more)
+
+    addresses = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", inside)
+    who = {"auth_method": "client_secret", "client_secret": "s", **application(double, secret="s")}
+    own = {"authority": double.direct_url, "vault": double.direct_url, "proxy": "", "verify_challenge": False}
+    text = refused(get, **own, **who)
+    assert f"keyvault_authority is {double.direct_url} and keyvault_instance_discovery is true" in text
+    assert "login.microsoftonline.com is asked" in text
+    assert "Set keyvault_instance_discovery: false" in text
+    assert "believed" not in text
+    assert get(**own, **who, instance_discovery=False) == {A: VALUE}
+
+
+@pytest.mark.parametrize(
+    ("authority", "step"),
+    [
+        ("localhost:8446", "Write https://localhost:8446."),
+        ("login.company.example:8443", "Write https://login.company.example:8443."),
+        ("127.0.0.1:8446", "Write https://127.0.0.1:8446."),
+        ("http://login.company.example/", "Write https://login.company.example."),
+        ("https://login.company.example/adfs", "Correct it."),
+        ("https://me:word@login.company.example", "Correct it."),
+        ("https://", "Correct it."),
+    ],
+)
+def test_what_is_no_authority_is_told(double: Double, get: Get, authority: str, step: str) -> None:
+    who = {"auth_method": "client_secret", "client_secret": "s", **application(double, secret="s")}
+    text = refused(get, authority=authority, instance_discovery=False, **who)
+    assert text.startswith(f"keyvault_authority is {authority!r}; expected the URL")
+    assert step in text
+    assert double.services.count("token") == 0
+
+
+@pytest.mark.parametrize("authority", ["login.company.example", "https://login.company.example/", "https://[::1]:8446"])
+def test_an_authority_is_a_host_or_a_url(authority: str) -> None:
+    url = Settings(authority=authority).authority_url
+    assert url == f"https://{authority.removeprefix('https://').rstrip('/')}"
+
+
+def test_an_authority_that_does_not_answer_is_named(double: Double, get: Get) -> None:
+    who = {"auth_method": "client_secret", "client_secret": "s", **application(double, secret="s")}
+    text = refused(get, authority="https://127.0.0.1:9", instance_discovery=False, proxy="", **who)
+    assert "The connection to 127.0.0.1:9 was refused" in text
+    assert "keyvault_authority" in text
+    double.services.fail("reset", "token")
+    told = refused(get, **who)
+    assert "The connection to login.microsoftonline.com broke off each time" in told
+
+
+def test_an_authority_that_fails_once_is_asked_again(double: Double, get: Get) -> None:
+    who = {"auth_method": "client_secret", "client_secret": "s", **application(double, secret="s")}
+    double.services.fail("reset", "token", times=1)
+    assert get(**who) == {A: VALUE}
+
+
+def test_an_application_that_is_not_known_is_named(double: Double, get: Get) -> None:
+    who = {"auth_method": "client_secret", "client_secret": "s", "tenant_id": TENANT}
+    text = refused(get, client_id="orders", **who)
+    assert "that is no id of an application; expected a UUID. Correct keyvault_client_id (AADSTS700038)." in text
+    assert "application orders of the tenant" in text
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert "there is no such application in that tenant" in refused(get, client_id=unknown, **who)
+
+
+def test_a_refusal_of_the_token_service_that_nobody_knows_is_quoted(double: Double, get: Get) -> None:
+    who = application(double, secret="the-secret-of-the-application")
+    double.services.fail("unknown_refusal", "token")
+    text = refused(get, auth_method="client_secret", client_secret="the-secret-of-the-application", **who)
+    assert (
+        f"login.microsoftonline.com answered \"AADSTS999123: Nobody has heard of '{who['client_id']}' with '…'.\""
+        in text
+    )
+    assert "keyvault_client_id" in text
+    assert "the-secret-of-the-application" not in text
+    assert "Trace ID" not in text
+
+
+def test_a_tenant_that_cannot_be_one(double: Double, get: Get) -> None:
+    who = {**application(double, secret="s"), "tenant_id": "our company"}
+    text = refused(get, auth_method="client_secret", client_secret="s", **who)
+    assert "keyvault_tenant_id is not an id of a tenant" in text
+    assert "our company" in text
+
+
+def test_a_refusal_without_a_code_keeps_the_words_of_the_vault(double: Double, get: Get) -> None:
+    double.services.fail("ForbiddenPlain")
+    text = refused(get)
+    assert 'the vault answered 403 Forbidden, "Operation get is not allowed on a disabled secret."' in text
+    assert "az keyvault secret list-versions --vault-name durable-local --name database-password" in text
+    assert "Look whether this is an Azure Key Vault" not in text
+
+
+def test_the_words_of_a_vault_show_no_token_and_are_short(double: Double, get: Get, settings: Settings) -> None:
+    double.services.fail("ForbiddenEcho")
+    text = refused(get)
+    assert '403 Forbidden, "Refused: … …".' in text
+    with pytest.raises(SecretError) as caught:
+        AzureKeyVault(replace(settings, cache=False)).put("x", VALUE)
+    assert "the vault answered 403 Forbidden." in str(caught.value)
+    assert VALUE not in str(caught.value)
 
 
 def test_a_version_of_the_api_that_is_none(double: Double, get: Get) -> None:
