@@ -15,6 +15,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _environme
 from ansible_collections.durable.temporal.plugins.plugin_utils import _groups as groups_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_applications as applications
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_files as files
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_places as places
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
@@ -234,6 +235,7 @@ def _platform(
         *platform.check_node(roles, values, probe),
         *platform.check_engine(roles, values, probe),
         *platform.check_data(roles, values, probe),
+        *files.check_files(roles, values, probe),
         *platform.check_addresses(roles, values, probe),
         *platform.check_ipv6(roles, values, probe),
         *platform.check_pm2(roles, values, probe),

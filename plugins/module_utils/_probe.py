@@ -22,6 +22,8 @@ from ansible_collections.durable.temporal.plugins.module_utils._accounts import 
 # The first line of each file that a role writes.
 OURS = "Managed by Ansible (durable.temporal."
 _LISTEN = "0A"
+# Characters. All public authorities together have a quarter of it.
+_LARGEST_PEM = 1_000_000
 _CONTAINER_ID = re.compile(r"(?:docker-|/docker/|libpod-|/crio-)([0-9a-f]{12,64})")
 _PORT = re.compile(r"(?:(?P<address>\S+):)?(?P<first>\d+)(?:-(?P<last>\d+))?->\d+(?:-\d+)?/tcp")
 _HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
@@ -193,6 +195,13 @@ def read(path: str, characters: int = -1) -> str:
 def foreign_command(path: str) -> str:
     """The path again when something lies there that this collection has not written, else empty."""
     return path if os.path.lexists(path) and (os.path.islink(path) or OURS not in read(path, 200)) else ""
+
+
+def pem_labels(path: str) -> list[str] | None:
+    """What a PEM file holds: ``["CERTIFICATE", "CERTIFICATE"]``; ``None`` when there is no such file."""
+    if not os.path.isfile(path):
+        return None
+    return re.findall(r"^-----BEGIN ([A-Z0-9 ]+)-----", read(path, _LARGEST_PEM), re.MULTILINE)
 
 
 def plain_files(directory: str) -> list[str]:

@@ -26,6 +26,13 @@ options:
     type: list
     elements: path
     default: [/]
+  pem_files:
+    description:
+      - Files to look for. Those that options of the host's roles name, such as a site's certificate, are among them by
+        themselves.
+    type: list
+    elements: path
+    default: []
   controller_time:
     description: The controller's clock when the task began, in seconds since 1970, to compare the host's with.
     type: float
@@ -157,6 +164,11 @@ lost_data:
     removed to have other data made.
   returned: always
   type: dict
+pem_files:
+  description: >-
+    Each of O(pem_files) to what it holds, as PEM calls it, such as C(CERTIFICATE); null when there is no such file.
+  returned: always
+  type: dict
 accounts:
   description: Name to why this account of C(/etc/passwd) must not run applications; empty when it may.
   returned: always
@@ -238,6 +250,7 @@ def main() -> None:
     module = Module(
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/"]},
+            "pem_files": {"type": "list", "elements": "path", "default": []},
             "controller_time": {"type": "float"},
         },
         supports_check_mode=True,
@@ -267,6 +280,7 @@ def main() -> None:
         units=_registry.runtimes(),
         foreign_files=_registry.foreign_files(),
         lost_data=_registry.lost_data(),
+        pem_files={path: _probe.pem_labels(path) for path in module.params["pem_files"]},
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),

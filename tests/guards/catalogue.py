@@ -462,6 +462,26 @@ SOURCES = _guards(
     ),
 )
 
+FILES = _guards(
+    "preflight, files",
+    "plugin_utils/_preflight_files.py",
+    "plugin_utils/test_preflight_files.py",
+    (
+        "a file that is not on the host",
+        "check_files",
+        "labels is None",
+        "False and labels",
+        "test_a_certificate_and_a_key_that_are_not_there_are_told_once_by_the_name_that_users_set",
+    ),
+    (
+        "a file that holds something else",
+        "check_files",
+        "not any((re.fullmatch(file.label, label) for label in labels))",
+        "False",
+        "test_what_holds_something_else_is_told",
+    ),
+)
+
 PLACES = _guards(
     "preflight, places",
     "plugin_utils/_preflight_places.py",
@@ -1040,6 +1060,13 @@ WIRING = _guards(
     "preflight, on a host",
     "action/preflight.py",
     "action/test_preflight_wiring.py",
+    (
+        "files on the host are judged",
+        "_platform",
+        "files.check_files(roles, values, probe)",
+        "[]",
+        "test_files_that_are_not_on_the_host_are_told",
+    ),
     (
         "addresses to listen on are judged",
         "_platform",
@@ -4048,6 +4075,7 @@ GUARDS = [
     *PLACES,
     *PLATFORM,
     *SOURCES,
+    *FILES,
     *WIRING,
     *ON_THE_HOST,
     *CLAIMS,
@@ -4085,6 +4113,7 @@ COMPLETE = {
     "plugins/plugin_utils/_preflight_platform.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_preflight_places.py": ("wrong",),
     "plugins/plugin_utils/_preflight_sources.py": ("wrong",),
+    "plugins/plugin_utils/_preflight_files.py": ("wrong",),
     "plugins/plugin_utils/_preflight_applications.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_removal.py": ("wrong",),
     "plugins/action/preflight.py": ("Problem", "wrong"),

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.durable.temporal.plugins.action import preflight, preflight_report
+from ansible_collections.durable.temporal.plugins.action import host_probe, preflight, preflight_report
 
 Json = dict[str, t.Any]
 PROBE: Json = {
@@ -501,3 +501,31 @@ def test_certificates_and_owners_that_are_not_there_are_told_where_users_set_the
     databases = [{"name": "a", "owner": "nobody"}]
     judged = judge((*GROUPS, "host"), topology_ca_certificates=certificates, postgres_databases=databases)
     assert about(judged) == ["topology_ca_certificates[1]", "postgres_databases[0].owner"]
+
+
+TLS = {"certificate": "/etc/ssl/orders.pem", "key": "/etc/ssl/orders.key"}
+SITE = {"name": "orders", "kind": "app", "upstream_servers": ["127.0.0.1:3000"], "tls": TLS}
+
+
+def test_the_files_that_the_roles_of_a_host_name_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        host_probe.ActionModule, "_execute_module", lambda _self, module_name, module_args, task_vars: module_args
+    )
+    variables = {**HOST, "nginx_sites": [SITE], "topology_tls": TLS, "postgres_ca_cert": "/etc/ssl/db.pem"}
+    given = {"paths": ["/opt"], "pem_files": ["/etc/ssl/own.pem"]}
+    for roles, files in (
+        (["nginx", "postgres"], ["/etc/ssl/own.pem", TLS["certificate"], TLS["key"], "/etc/ssl/db.pem"]),
+        (["postgres"], ["/etc/ssl/own.pem", "/etc/ssl/db.pem"]),
+        (["temporal"], ["/etc/ssl/own.pem"]),
+    ):
+        asked = action(host_probe.ActionModule, given, {**variables, "preflight_roles": roles})
+        assert asked == {"paths": ["/opt"], "pem_files": files}
+    unknown = {**variables, "preflight_roles": ["nginx"], "nginx_sites": trust_as_template("{{ nosuch }}")}
+    assert action(host_probe.ActionModule, {}, unknown) == {}
+    assert action(host_probe.ActionModule, {}, HOST) == {}
+
+
+def test_files_that_are_not_on_the_host_are_told() -> None:
+    probe = {**PROBE, "pem_files": {TLS["certificate"]: ["CERTIFICATE"], TLS["key"]: None}}
+    (problem,) = judge(("nginx",), probe, nginx_sites=[SITE], topology_tls=TLS)["problems"]
+    assert problem["text"].startswith("topology_tls.key is '/etc/ssl/orders.key', and there is no such file on the host;")

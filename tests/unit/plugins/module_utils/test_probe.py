@@ -138,3 +138,15 @@ def test_plain_files_are_told_from_links_and_directories(tmp_path: Path) -> None
     (tmp_path / "link.log").symlink_to("a.log")
     assert probe.plain_files(str(tmp_path)) == ["a.log", "b.log"]
     assert probe.plain_files(str(tmp_path / "none")) == []
+
+
+def test_a_pem_file_says_what_it_holds(tmp_path: Path) -> None:
+    chain = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
+    (tmp_path / "chain.pem").write_text(f"of orders.example.com\n{chain}{chain}")
+    (tmp_path / "key.pem").write_text("-----BEGIN EC PRIVATE KEY-----\nMHc=\n-----END EC PRIVATE KEY-----\n")
+    (tmp_path / "other").write_bytes(b"\x30\x82\x00")
+    assert probe.pem_labels(str(tmp_path / "chain.pem")) == ["CERTIFICATE", "CERTIFICATE"]
+    assert probe.pem_labels(str(tmp_path / "key.pem")) == ["EC PRIVATE KEY"]
+    assert probe.pem_labels(str(tmp_path / "other")) == []
+    assert probe.pem_labels(str(tmp_path / "nosuch")) is None
+    assert probe.pem_labels(str(tmp_path)) is None

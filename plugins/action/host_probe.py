@@ -1,0 +1,43 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's part of the module host_probe: finds out which files the options of the host's roles name."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_files as files
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
+from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
+
+# Whose options are rendered, and by which the host says what it runs.
+ROLES = "preflight_roles"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Documented in ``plugins/modules/host_probe.py``."""
+
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        given = dict(self._task.args)
+        if named := self._named(task_vars or {}):
+            given["pem_files"] = [*(given.get("pem_files") or []), *named]
+        done: dict[str, t.Any] = self._execute_module(
+            module_name="durable.temporal.host_probe", module_args=given, task_vars=task_vars
+        )
+        return done
+
+    def _named(self, variables: dict[str, t.Any]) -> list[str]:
+        """Paths. What cannot be rendered is left out, as the module preflight tells of it."""
+        secrets.look_only()
+        available = {**roles_.read_variables(self._loader, ("topology", *files.NAMED_BY)), **variables}
+        templar = self._templar.copy_with_new_env(available_variables=available)
+        roles = roles_.render(templar, [ROLES])[0].get(ROLES) or []
+        options = [option for role in files.NAMED_BY if role in roles for option in files.NAMED_BY[role]]
+        values, _failures = roles_.render(templar, options)
+        return list(dict.fromkeys(file.path for file in files.declared(roles, values)))
