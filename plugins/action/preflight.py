@@ -204,6 +204,7 @@ def _platform(
         *platform.check_names_of_lists(values),
         *platform.check_owners(roles, values),
         *platform.check_environments(declared),
+        *platform.check_bases(declared, values),
         *(platform.check_sites(values) if "nginx" in roles else []),
         *platform.check_versions(roles, values),
         *places.check_directories(roles, values),

@@ -150,6 +150,14 @@ _PM2_NAMES = """
     vizion_running NODE_CHANNEL_FD NODE_UNIQUE_ID
     """
 PM2_NAMES = frozenset(_PM2_NAMES.split())
+# What systemd tells a process: a value from a file of ours would win over it.
+_SYSTEMD_NAMES = """
+    CREDENTIALS_DIRECTORY FDSTORE INVOCATION_ID JOURNAL_STREAM LISTEN_FDNAMES LISTEN_FDS LISTEN_PID MAINPID MANAGERPID
+    NOTIFY_SOCKET SYSTEMD_EXEC_PID WATCHDOG_PID WATCHDOG_USEC
+    """
+SYSTEMD_NAMES = frozenset(_SYSTEMD_NAMES.split())
+# By which a worker knows its build.
+BUILD = ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_BUILD_ID")
 MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?|infinity")
 
 
@@ -224,29 +232,55 @@ def _check_together(application: t.Mapping[str, t.Any]) -> None:
         )
 
 
-def _check_variables(application: t.Mapping[str, t.Any]) -> None:
-    """:raises InvalidApplication: a variable that PM2, or what we start with it, has for something else."""
-    if application["runtime"] != "pm2":
-        return
-    name, processes = application["name"], application["processes"]
-    addresses = dict.fromkeys(application["temporal_address_variables"], "")
-    # Of a process, PM2 replaces the variable that has its own name.
-    declared = [(f"application {name}", {**addresses, **application["environment"]}, [p["name"] for p in processes])]
-    declared += [(f"application {name}, process {p['name']}", p["environment"], [p["name"]]) for p in processes]
-    for where, environment, names in declared:
-        for variable in (v for v, value in environment.items() if value is not None):
-            if variable == DEFINITION:
-                owner = "which this collection sets: it tells the declaration that a process was started from"
-            elif variable in (INDEX, *PM2_NAMES):
-                owner = "which PM2 has for its own: it would change the value, or how it runs the process"
-            elif variable in names:
-                owner = "which is the name of a process that has it: PM2 would replace the value"
-            else:
-                continue
+def reserved(application: t.Mapping[str, t.Any], variable: str, processes: t.Collection[str]) -> str:
+    """Whose variable this is, when those of a process must not have its name; else empty.
+
+    :param application: at least its ``runtime``.
+    :param processes: names of the processes that have it: of a process, PM2 replaces the variable that has its own name.
+    """
+    if application.get("runtime", DEFAULTS["runtime"]) == "systemd":
+        if variable in SYSTEMD_NAMES:
+            return "which systemd has for its own: the program learns from it how it was started"
+        if variable in BUILD and application.get("versioning", DEFAULTS["versioning"]) != "none":
+            return "which this collection sets: it tells the worker which build of the worker deployment it is"
+        return ""
+    if variable == DEFINITION:
+        return "which this collection sets: it tells the declaration that a process was started from"
+    if variable in (INDEX, *PM2_NAMES):
+        return "which PM2 has for its own: it would change the value, or how it runs the process"
+    return "which is the name of a process that has it: PM2 would replace the value" if variable in processes else ""
+
+
+def _refuse_reserved(
+    where: str, application: t.Mapping[str, t.Any], environment: t.Mapping[str, t.Any], processes: t.Collection[str]
+) -> None:
+    for variable in (v for v, value in environment.items() if value is not None):
+        if owner := reserved(application, variable, processes):
+            instead = ", or set runtime to systemd" if application["runtime"] == "pm2" else ""
             raise InvalidApplication(
-                f"{where}: environment has the variable {variable}, {owner}; expected another name. Rename the variable, or "
-                "set runtime to systemd."
+                f"{where} has the variable {variable}, {owner}; expected another name. Rename the variable{instead}."
             )
+
+
+def _check_variables(application: t.Mapping[str, t.Any]) -> None:
+    """:raises InvalidApplication: a variable that what runs the processes has for something else."""
+    where, processes = f"application {application['name']}", application["processes"]
+    of_all = {**dict.fromkeys(application["temporal_address_variables"], ""), **application["environment"]}
+    _refuse_reserved(f"{where}: environment", application, of_all, [process["name"] for process in processes])
+    for process in processes:
+        name = process["name"]
+        _refuse_reserved(f"{where}, process {name}: environment", application, process["environment"], [name])
+
+
+def check_base(application: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]) -> None:
+    """The same of the variables that every process of a host gets from an option of a role.
+
+    :param application: normalised.
+    :raises InvalidApplication: see :func:`reserved`.
+    """
+    options = f"{application['runtime']}_worker_environment or app_release_environment"
+    names = [process["name"] for process in application["processes"]]
+    _refuse_reserved(f"application {application['name']}: {options}", application, base, names)
 
 
 def _check_place(name: str, root: str) -> None:

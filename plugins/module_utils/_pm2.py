@@ -18,6 +18,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
     DEFINITION,
     INDEX,
     candidate_queue,
+    check_base,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._environment import digest, environment_of
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan, compare
@@ -40,7 +41,9 @@ def ecosystem(application: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]) -
     """PM2's ecosystem file of an application (normalised, see ``_application``). Holds secrets.
 
     :param base: variables of the host that every process gets, such as the place of its certificates.
+    :raises InvalidApplication: one of them has a name that PM2 has for something else.
     """
+    check_base(application, base)
     return {"apps": [_entry(application, process, base) for process in application["processes"]]}
 
 

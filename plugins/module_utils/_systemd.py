@@ -15,6 +15,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.durable.temporal.plugins.module_utils._application import check_base
 from ansible_collections.durable.temporal.plugins.module_utils._environment import digest, environment_of
 
 UNITS = "/etc/systemd/system"
@@ -157,7 +158,11 @@ def processes(
 
 
 def environments(application: t.Mapping[str, t.Any], base: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Path to content of the environment files of an application. Holds secrets."""
+    """Path to content of the environment files of an application. Holds secrets.
+
+    :raises InvalidApplication: a variable has a name that systemd has for something else.
+    """
+    check_base(application, base)
     files = {}
     for process in application["processes"]:
         variables = environment_of(application, process, base)

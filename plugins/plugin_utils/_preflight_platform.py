@@ -24,6 +24,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
     CANDIDATE,
     InvalidApplication,
     normalise,
+    reserved,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._client import SYSTEM_NAMESPACE
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
@@ -782,6 +783,32 @@ def check_environments(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]
                     step = "Systemd does not take such. Write lines with a line feed only, or encode it, such as in base64."
                     problems.append(wrong(about, found, "text without one", step))
     return problems
+
+
+# Options with variables for every process → the runtimes whose processes get them.
+BASES = {
+    "pm2_worker_environment": ("pm2",),
+    "systemd_worker_environment": ("systemd",),
+    "app_release_environment": ("pm2", "systemd"),
+}
+
+
+def check_bases(declared: Sequence[Mapping[str, t.Any]], values: Values) -> list[Problem]:
+    """Variables for every process with names that what runs the processes has for something else. Those of applications
+    are told with what they declare."""
+    problems: dict[str, Problem] = {}
+    for option, runtimes in BASES.items():
+        environment = values.get(option)
+        for application in (a for a in declared if a.get("runtime", "pm2") in runtimes):
+            names = [str(process.get("name")) for process in _processes(application)]
+            for name, value in environment.items() if isinstance(environment, Mapping) else ():
+                owner = "" if value is None else reserved(application, str(name), names)
+                about, whose = f"{option}.{name}", f"for the application {application.get('name')}"
+                if owner:
+                    step = "Rename the variable, or take it out."
+                    found = f"a variable {whose}, {owner}"
+                    problems.setdefault(about, wrong(about, found, "another name", step))
+    return list(problems.values())
 
 
 def _check_units(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:

@@ -528,4 +528,20 @@ def test_the_files_that_the_roles_of_a_host_name_are_looked_for(monkeypatch: pyt
 def test_files_that_are_not_on_the_host_are_told() -> None:
     probe = {**PROBE, "pem_files": {TLS["certificate"]: ["CERTIFICATE"], TLS["key"]: None}}
     (problem,) = judge(("nginx",), probe, nginx_sites=[SITE], topology_tls=TLS)["problems"]
-    assert problem["text"].startswith("topology_tls.key is '/etc/ssl/orders.key', and there is no such file on the host;")
+    assert problem["text"].startswith(
+        "topology_tls.key is '/etc/ssl/orders.key', and there is no such file on the host;"
+    )
+
+
+def test_variables_for_every_process_are_judged_by_who_runs_them() -> None:
+    application = {"name": "orders", "processes": [{"name": "worker", "script": "dist/worker.js"}]}
+    told = judge(
+        ("pm2_worker",),
+        topology_applications=[application],
+        pm2_worker_environment={"status": "x"},
+        app_release_environment={"unique_id": "x"},
+    )["problems"]
+    assert [problem["about"] for problem in told] == [
+        "pm2_worker_environment.status",
+        "app_release_environment.unique_id",
+    ]

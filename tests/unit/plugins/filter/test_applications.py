@@ -144,6 +144,46 @@ def test_a_variable_that_pm2_has_for_something_else_is_refused(variable: str, sa
     normalise({"name": "a", "environment": {variable: None}, "processes": [process]})
 
 
+SYSTEMD_UNIT = {"name": "a", "runtime": "systemd", "dependencies": "none", "processes": [UNIT]}
+
+
+@pytest.mark.parametrize("variable", ["NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC"])
+def test_a_variable_that_systemd_has_for_something_else_is_refused(variable: str) -> None:
+    for declared in (
+        {**SYSTEMD_UNIT, "environment": {variable: "x"}},
+        {**SYSTEMD_UNIT, "processes": [{**UNIT, "environment": {variable: "x"}}]},
+    ):
+        with pytest.raises(
+            InvalidApplication, match=f"has the variable {variable}, which systemd has for its own.* variable.$"
+        ):
+            normalise(declared)
+    normalise({**SYSTEMD_UNIT, "environment": {variable: None}})
+    normalise({"name": "a", "environment": {variable: "x"}, "processes": [PROCESS]})
+
+
+def test_the_build_of_a_versioned_worker_cannot_be_declared() -> None:
+    environment = {"TEMPORAL_BUILD_ID": "x"}
+    with pytest.raises(InvalidApplication, match="TEMPORAL_BUILD_ID, which this collection sets"):
+        normalise({**VERSIONED, "processes": [UNIT], "environment": environment})
+    normalise({**SYSTEMD_UNIT, "environment": environment})
+
+
+def test_variables_for_every_process_that_the_runtime_has_for_something_else_are_refused() -> None:
+    pm2 = {"name": "a", "processes": [PROCESS]}
+    said = "pm2_worker_environment or app_release_environment has the variable status, which PM2 has for its own"
+    with pytest.raises(AnsibleFilterError, match=said):
+        pm2_ecosystem({}, pm2, {"status": "x"})
+    with pytest.raises(AnsibleFilterError, match=said):
+        applications({}, [pm2], "pm2", {"status": "x"})
+    with pytest.raises(AnsibleFilterError, match="has the variable worker, which is the name of a process"):
+        pm2_ecosystem({}, pm2, {"worker": "x"})
+    said = "systemd_worker_environment or app_release_environment has the variable NOTIFY_SOCKET, which systemd has"
+    with pytest.raises(AnsibleFilterError, match=said):
+        systemd_environments({}, [SYSTEMD_UNIT], {"NOTIFY_SOCKET": "x"})
+    pm2_ecosystem({}, pm2, {"status": None, "NOTIFY_SOCKET": "x"})
+    systemd_environments({}, [SYSTEMD_UNIT], {"status": "x"})
+
+
 def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:
     declared = [{"name": "a", "artifact": "a.tar.gz", "processes": [PROCESS], "environment": {"KEY": "canary"}}]
     (release,) = applications({}, declared, "release")

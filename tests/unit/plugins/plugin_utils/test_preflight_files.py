@@ -60,7 +60,9 @@ def test_what_holds_something_else_is_told(files: Json, about: str, holds: str) 
 
 def test_authorities_for_the_database_that_are_not_there_are_told() -> None:
     (text,) = check({"postgres_ca_cert": "/etc/ssl/db.pem"}, {"/etc/ssl/db.pem": None}).values()
-    assert text.startswith("postgres_ca_cert is '/etc/ssl/db.pem', and there is no such file on the host; expected a PEM")
+    assert text.startswith(
+        "postgres_ca_cert is '/etc/ssl/db.pem', and there is no such file on the host; expected a PEM"
+    )
 
 
 def test_what_is_written_not_used_or_cannot_be_seen_is_not_judged() -> None:

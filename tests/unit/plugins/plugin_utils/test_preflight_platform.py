@@ -307,6 +307,41 @@ def test_what_systemd_would_not_take_is_told() -> None:
     assert platform.check_environments([{**application, "runtime": "pm2"}]) == []
 
 
+def test_variables_for_every_process_have_no_names_of_what_runs_them() -> None:
+    pm2: dict[str, t.Any] = {"name": "a", "processes": [{"name": "api"}]}
+    systemd = {"name": "b", "runtime": "systemd", "versioning": "worker_deployment", "processes": [{"name": "worker"}]}
+    environment = {
+        "status": "x",
+        "api": "x",
+        "NOTIFY_SOCKET": "x",
+        "TEMPORAL_BUILD_ID": "x",
+        "GREETING": "x",
+        "name": None,
+    }
+
+    def told(*declared: dict[str, t.Any]) -> dict[str, str]:
+        values = dict.fromkeys(platform.BASES, environment)
+        return {p.about: p.text for p in platform.check_bases(declared, values)}
+
+    assert list(told(pm2)) == [
+        *(f"pm2_worker_environment.{name}" for name in ("status", "api")),
+        *(f"app_release_environment.{name}" for name in ("status", "api")),
+    ]
+    assert told(pm2, pm2)["pm2_worker_environment.status"] == (
+        "pm2_worker_environment.status is a variable for the application a, which PM2 has for its own: it would change the "
+        "value, or how it runs the process; expected another name. Rename the variable, or take it out."
+    )
+    assert list(told(systemd)) == [
+        *(f"systemd_worker_environment.{name}" for name in ("NOTIFY_SOCKET", "TEMPORAL_BUILD_ID")),
+        *(f"app_release_environment.{name}" for name in ("NOTIFY_SOCKET", "TEMPORAL_BUILD_ID")),
+    ]
+    assert list(told({**systemd, "versioning": "none"})) == [
+        f"{option}.NOTIFY_SOCKET" for option in ("systemd_worker_environment", "app_release_environment")
+    ]
+    assert platform.check_bases([pm2], dict.fromkeys(platform.BASES, "x")) == []
+    assert told() == {}
+
+
 def test_a_port_that_docker_holds_for_a_container_that_starts_again_is_ours() -> None:
     held = listener("127.0.0.1", 7233, "docker-proxy")
     ports = platform.ports(ROLES, VALUES)
