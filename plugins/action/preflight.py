@@ -15,6 +15,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _environme
 from ansible_collections.durable.temporal.plugins.plugin_utils import _groups as groups_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_applications as applications
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_dynamic_config as dynamic
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_files as files
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_places as places
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
@@ -98,6 +99,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += [_as_written(problem, variables) for problem in told]
         problems += sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))
         problems += sources.check_certificates(roles, values, missing_file)
+        if "temporal" in roles:
+            config, version = values.get(dynamic.VARIABLE), values.get("temporal_version")
+            problems += dynamic.check_dynamic_config(config, version, given["ignored_variables"])
         broken = {int(found[1]) for problem in told if (found := _APPLICATION.match(problem.about))}
         problems += _platform(roles, values, given["probe"], variables, broken)
         if platform.APPLICATION_ROLES & set(roles):

@@ -489,6 +489,75 @@ FILES = _guards(
     ),
 )
 
+DYNAMIC_CONFIG = _guards(
+    "preflight, dynamic configuration",
+    "plugin_utils/_preflight_dynamic_config.py",
+    "plugin_utils/test_preflight_dynamic_config.py",
+    (
+        "a key that the server does not have",
+        "_check_key",
+        "setting is None",
+        "False",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+    (
+        "a key of another spelling",
+        "_check_key",
+        "setting.key != key",
+        "False",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+    (
+        "a key of another release",
+        "_check_key",
+        "minor in MINORS and minor not in setting.minors",
+        "False",
+        "test_a_key_of_another_release_is_a_warning",
+    ),
+    (
+        "a constraint without a value",
+        "_check_values",
+        "'value' not in one",
+        "False",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+    (
+        "what is neither value nor constraint",
+        "_check_values",
+        "{*map(str, one)} - {'value', 'constraints'}",
+        "set()",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+    (
+        "a value of another type",
+        "_check_value",
+        "not fits(value)",
+        "False",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+    (
+        "constraints that are no mapping",
+        "_check_constraints",
+        "not isinstance(constraints, Mapping)",
+        "False",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+    (
+        "a constraint that the key does not have",
+        "_check_constraints",
+        "str(name).lower() not in scope",
+        "False",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+    (
+        "the value of a constraint",
+        "_check_constraints",
+        "not fits(value)",
+        "False",
+        "test_what_the_server_would_only_log_is_refused",
+    ),
+)
+
 PLACES = _guards(
     "preflight, places",
     "plugin_utils/_preflight_places.py",
@@ -1073,6 +1142,13 @@ WIRING = _guards(
         "platform.check_bases(declared, values)",
         "[]",
         "test_variables_for_every_process_are_judged_by_who_runs_them",
+    ),
+    (
+        "the dynamic configuration is judged",
+        "ActionModule.run",
+        "dynamic.check_dynamic_config(config, version, given['ignored_variables'])",
+        "[]",
+        "test_the_dynamic_configuration_of_the_server_is_judged",
     ),
     (
         "files on the host are judged",
@@ -4111,6 +4187,7 @@ GUARDS = [
     *PLATFORM,
     *SOURCES,
     *FILES,
+    *DYNAMIC_CONFIG,
     *WIRING,
     *ON_THE_HOST,
     *CLAIMS,
@@ -4149,6 +4226,7 @@ COMPLETE = {
     "plugins/plugin_utils/_preflight_places.py": ("wrong",),
     "plugins/plugin_utils/_preflight_sources.py": ("wrong",),
     "plugins/plugin_utils/_preflight_files.py": ("wrong",),
+    "plugins/plugin_utils/_preflight_dynamic_config.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_preflight_applications.py": ("Problem", "wrong"),
     "plugins/plugin_utils/_removal.py": ("wrong",),
     "plugins/action/preflight.py": ("Problem", "wrong"),

@@ -545,3 +545,11 @@ def test_variables_for_every_process_are_judged_by_who_runs_them() -> None:
         "pm2_worker_environment.status",
         "app_release_environment.unique_id",
     ]
+
+
+def test_the_dynamic_configuration_of_the_server_is_judged() -> None:
+    config = {"frontend.rsp": 5, "company.own": 1}
+    given = {"roles": ["temporal"], "probe": PROBE, "ignored_variables": ["temporal_dynamic_config.company.*"]}
+    judged = action(preflight.ActionModule, given, {**HOST, "temporal_dynamic_config": config})
+    assert about(judged) == ["temporal_dynamic_config.frontend.rsp"]
+    assert judge(("postgres",), temporal_dynamic_config=config)["problems"] == []

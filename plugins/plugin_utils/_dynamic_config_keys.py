@@ -1,0 +1,725 @@
+# Copyright (c) 2026 The durable.temporal contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keys of Temporal's dynamic configuration. Written by ``scripts/dynamic-config``, from the server's source.
+
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+# What was read, one release of each minor line.
+RELEASES: t.Final = ("1.30.6", "1.31.2", "1.32.2")
+# Key, what its constraints may name, type, and the minor lines that have it where not all do.
+KEYS: t.Final = """
+activity.enableCallbacks namespace bool 1.32
+activity.enableStandalone namespace bool
+activity.longPollBuffer namespace duration
+activity.longPollTimeout namespace duration
+activity.startDelayEnabled namespace bool 1.32
+admin.enableListHistoryTasks global bool
+admin.matchingNamespaceTaskqueueToPartitionDispatchRate taskqueue float
+admin.matchingNamespaceToPartitionDispatchRate namespace float
+callback.allowedAddresses namespace typed 1.32
+callback.encodeInternalTokenWithEnvelope namespace bool 1.32
+callback.inspectSourceHeader global bool 1.32
+callback.maxPerExecution namespace int 1.32
+callback.request.timeout destination duration 1.31 1.32
+callback.retryPolicy.initialInterval global duration 1.31 1.32
+callback.retryPolicy.maxInterval global duration 1.31 1.32
+chasm.callback.allowedAddresses namespace typed 1.30 1.31
+chasm.callback.request.timeout destination duration 1.30
+chasm.callback.retryPolicy.initialInterval global duration 1.30
+chasm.callback.retryPolicy.maxInterval global duration 1.30
+chasm.maxLinksPerComponent namespace int 1.32
+chasm.scheduler.retryPolicy.initialInterval global duration 1.30
+chasm.scheduler.retryPolicy.maxInterval global duration 1.30
+chasm.scheduler.serviceCallTimeout global duration 1.30
+chasm.scheduler.tweakables namespace typed 1.30
+component.callbacks.allowedAddresses namespace typed 1.30 1.31
+component.callbacks.request.timeout destination duration
+component.callbacks.retryPolicy.initialInterval global duration
+component.callbacks.retryPolicy.maxInterval global duration
+component.nexusoperations.callback.endpoint.template global string
+component.nexusoperations.disallowedHeaders global typed
+component.nexusoperations.limit.dispatch.task.timeout.min namespace duration
+component.nexusoperations.limit.header.size namespace int
+component.nexusoperations.limit.operation.concurrency namespace int
+component.nexusoperations.limit.operation.name.length namespace int
+component.nexusoperations.limit.operation.token.length namespace int
+component.nexusoperations.limit.request.timeout.min namespace duration
+component.nexusoperations.limit.scheduleToCloseTimeout namespace duration
+component.nexusoperations.limit.service.name.length namespace int
+component.nexusoperations.metrics.tags global typed
+component.nexusoperations.recordCancelRequestCompletionEvents global bool
+component.nexusoperations.request.timeout destination duration
+component.nexusoperations.retryPolicy.initialInterval global duration
+component.nexusoperations.retryPolicy.maxInterval global duration
+component.nexusoperations.useSystemCallbackURL global bool 1.30 1.31
+dynamicconfig.subscriptionPollInterval global duration
+frontend.allowDeleteNamespaceIfNexusEndpointTarget global bool
+frontend.allowedExperiments namespace typed
+frontend.callbackHeaderMaxLength namespace int
+frontend.callbackURLMaxLength namespace int
+frontend.contextMetadataSetTrailer global bool 1.32
+frontend.deleteNamespaceConcurrentDeleteExecutionsActivities global int
+frontend.deleteNamespaceDeleteActivityRPS global int
+frontend.deleteNamespaceDeletePageSize global int
+frontend.deleteNamespaceNamespaceDeleteDelay global duration
+frontend.deleteNamespacePagesPerExecution global int
+frontend.deleteNamespaceUseChasmDeleteExecution global bool 1.32
+frontend.disableListVisibilityByFilter namespace bool
+frontend.enableBatcher namespace bool
+frontend.enableBatchOperationsForStandaloneActivities namespace bool 1.32
+frontend.enableCancelWorkerPollsOnShutdown namespace bool 1.31 1.32
+frontend.enableMatchingFanOutForPollCancellation namespace bool 1.32
+frontend.enablePrincipalPropagation namespace bool 1.31 1.32
+frontend.enableSchedules namespace bool
+frontend.enableServerVersionCheck global bool
+frontend.enableTokenNamespaceEnforcement global bool
+frontend.enableUpdateWorkflowExecution namespace bool
+frontend.enableUpdateWorkflowExecutionAsyncAccepted namespace bool
+frontend.enforceScheduleDurationValidation global bool 1.32
+frontend.exposeAuthorizerErrors global bool
+frontend.globalNamespaceCount namespace int
+frontend.globalNamespaceRPS namespace int
+frontend.globalNamespaceRPS.namespaceReplicationInducingAPIs namespace int
+frontend.globalNamespaceRPS.visibility namespace int
+frontend.globalNamespaceWorkerDeploymentReadBurstRatio namespace float 1.32
+frontend.globalNamespaceWorkerDeploymentReadRPS namespace int 1.31 1.32
+frontend.globalRPS global int
+frontend.historyHostErrorPercentage global float
+frontend.historyHostSelfErrorProportion global float
+frontend.historyMaxPageSize namespace int
+frontend.httpAllowedHosts global typed
+frontend.keepAliveMaxConnectionAge global duration
+frontend.keepAliveMaxConnectionAgeGrace global duration
+frontend.keepAliveMaxConnectionIdle global duration
+frontend.keepAliveMinTime global duration
+frontend.keepAlivePermitWithoutStream global bool
+frontend.keepAliveTime global duration
+frontend.keepAliveTimeout global duration
+frontend.linkMaxSize namespace int
+frontend.ListWorkersEnabled namespace bool
+frontend.maskInternalErrorDetails namespace bool
+frontend.maxBadBinaries namespace int
+frontend.MaxConcurrentAdminBatchOperationPerNamespace namespace int
+frontend.MaxConcurrentBatchOperationPerNamespace namespace int
+frontend.MaxExecutionCountBatchOperationPerNamespace namespace int
+frontend.maxlinksPerRequest namespace int
+frontend.maxWorkflowRulesPerNamespace namespace int
+frontend.namespaceBurstRatio namespace float
+frontend.namespaceBurstRatio.namespaceReplicationInducingAPIs namespace float
+frontend.namespaceBurstRatio.visibility namespace float
+frontend.namespaceCount namespace int
+frontend.namespaceRPS namespace int
+frontend.namespaceRPS.namespaceReplicationInducingAPIs namespace int
+frontend.namespaceRPS.visibility namespace int
+frontend.nexusForwardRequestUseEndpointDispatch global bool
+frontend.nexusRequestHeadersBlacklist global typed
+frontend.persistenceDynamicRateLimitingParams global typed
+frontend.persistenceGlobalMaxQPS global int
+frontend.persistenceGlobalNamespaceMaxQPS namespace int
+frontend.persistenceMaxQPS global int
+frontend.persistenceNamespaceMaxQPS namespace int
+frontend.pollerAutoscalingAutoEnroll namespace bool 1.32
+frontend.pollWaitForNamespaceRateLimitToken namespace bool 1.31
+frontend.reachabilityQuerySetDurationSinceDefault global duration
+frontend.rps global int
+frontend.rps.namespaceReplicationInducingAPIs global int
+frontend.searchAttributesNumberOfKeysLimit namespace int
+frontend.searchAttributesSizeOfValueLimit namespace int
+frontend.searchAttributesTotalSizeLimit namespace int
+frontend.sendRawWorkflowHistory namespace bool
+frontend.shutdownDrainDuration global duration
+frontend.shutdownFailHealthCheckDuration global duration
+frontend.throttledLogRPS global int
+frontend.visibilityArchivalQueryMaxPageSize global int
+frontend.visibilityMaxPageSize namespace int
+frontend.WorkerCommandsEnabled namespace bool
+frontend.WorkerHeartbeatsEnabled namespace bool
+frontend.workerVersioningDataAPIs namespace bool
+frontend.workerVersioningRuleAPIs namespace bool
+frontend.workerVersioningWorkflowAPIs namespace bool
+frontend.WorkflowPauseEnabled namespace bool
+frontend.workflowRulesAPIsEnabled namespace bool
+frontend.WorkflowTimeSkippingEnabled namespace bool 1.32
+frontend.WorkflowTimeSkippingMaxSkipPerSession namespace int 1.32
+history.acquireShardConcurrency global int
+history.acquireShardInterval global duration
+history.alignMembershipChange global duration
+history.allowResetWithPendingChildren namespace bool
+history.archivalBackendMaxRPS global float
+history.archivalProcessorArchiveDelay global duration
+history.archivalProcessorMaxPollHostRPS global int
+history.archivalProcessorMaxPollInterval global duration
+history.archivalProcessorMaxPollIntervalJitterCoefficient global float
+history.archivalProcessorMaxPollRPS global int
+history.archivalProcessorPollBackoffInterval global duration
+history.archivalProcessorSchedulerWorkerCount global int
+history.archivalProcessorUpdateAckInterval global duration
+history.archivalProcessorUpdateAckIntervalJitterCoefficient global float
+history.archivalQueueMaxReaderCount global int
+history.archivalTaskBatchSize global int
+history.businessIDReuseBurstRatio namespace float 1.32
+history.businessIDReuseLimiterCacheSize global int 1.32
+history.businessIDReuseLimiterCacheTTL global duration 1.32
+history.businessIDReuseRate namespace int 1.32
+history.cacheBackgroundEvict global typed
+history.cacheNonUserContextLockTimeout global duration
+history.cacheSizeBasedLimit global bool
+history.cacheTTL global duration
+history.chasmMaxInMemoryPureTasks global int
+history.chasmSchedulerCreationRolloutPercent namespace int 1.32
+history.chasmSchedulerMigrationRolloutPercent namespace int 1.32
+history.ChasmStandbyTaskDiscardDelay chasmtasktype duration 1.31 1.32
+history.clientOwnershipCachingEnabled global bool
+history.clientOwnershipCachingUnusedTTL global duration
+history.connectionCloseDelay global duration 1.31 1.32
+history.defaultActivityRetryPolicy namespace typed
+history.defaultEventEncoding namespace string 1.30
+history.defaultWorkflowRetryPolicy namespace typed
+history.defaultWorkflowTaskTimeout namespace duration
+history.disableFetchRelocatableAttributesFromVisibility namespace bool
+history.discardSpeculativeWorkflowTaskMaximumEventsCount global int
+history.emitReplicationLifecycleEvents global bool 1.32
+history.emitShardLagLog global bool
+history.enableBestEffortDeleteTasksOnWorkflowUpdate global bool
+history.enableChasm namespace bool
+history.enableCHASMCallbacks namespace bool
+history.enableCHASMSchedulerCreation namespace bool
+history.enableCHASMSchedulerMigration namespace bool
+history.enableCHASMSchedulerMigrationWithRunningWorkflows namespace bool 1.32
+history.enableCHASMSchedulerRouting namespace bool 1.31 1.32
+history.enableCHASMSchedulerSentinels namespace bool 1.31 1.32
+history.enableCHASMSignalBacklinks namespace bool 1.32
+history.enableCHASMSkipPersistence namespace bool 1.32
+history.enableCloseInboundReplicationStreamOnShutdown global bool 1.32
+history.enableDeleteWorkflowExecutionReplication global bool 1.31
+history.enableDropRepeatedWorkflowTaskFailures namespace bool
+history.enableHistoryReplicationDLQV2 global bool
+history.EnableHistoryReplicationRateLimiter namespace bool
+history.enableHostLevelEventsCache global bool
+history.enablePaginationTokenBranchValidation global bool 1.32
+history.enablePaginationTokenBranchValidationShadowMode global bool 1.32
+history.enableParentClosePolicy namespace bool
+history.EnableReplicationReceiverSlowSubmissionFlowControl global bool 1.31 1.32
+history.enableReplicationStream global bool
+history.EnableReplicationTaskBatching global bool
+history.EnableReplicationTaskTieredProcessing global bool
+history.enableRequestIdRefLinks global bool 1.30
+history.enableSeparateReplicationEnableFlag global bool
+history.enableSignalWithStartFromWorkflow namespace bool 1.32
+history.enableStandaloneActivityOperatorCommands namespace bool 1.32
+history.enableTransitionHistory namespace bool
+history.enableUpdateCallbacks namespace bool 1.32
+history.enableUpdateWithStartRetryableErrorOnClosedWorkflowAbort namespace bool
+history.enableUpdateWithStartRetryOnClosedWorkflowAbort namespace bool
+history.enableUpdateWorkflowModeIgnoreCurrent global bool
+history.enableVersionReactivationSignals global bool
+history.enableWorkflowExecutionTimeoutTimer global bool
+history.enableWorkflowIdReuseStartTimeValidation namespace bool
+history.enableWorkflowTaskCompletionPagination namespace bool 1.32
+history.enableWorkflowTaskStampIncrementOnFailure global bool
+history.eventsCacheMaxSizeBytes global int
+history.eventsCacheTTL global duration
+history.eventsHostLevelCacheMaxSizeBytes global int
+history.externalPayloadsEnabled namespace bool
+history.healthHistoryInitializationTime global duration 1.32
+history.healthPersistenceErrorRatio global float
+history.healthPersistenceLatencyFailure global float
+history.healthRPCErrorRatio global float
+history.healthRPCLatencyFailure global float
+history.historyMaxAutoResetPoints namespace int
+history.hostLevelCacheMaxSize global int
+history.hostLevelCacheMaxSizeBytes global int
+history.longPollExpirationInterval namespace duration
+history.MaxBufferedQueryCount global int
+history.maximumBufferedEventsBatch global int
+history.maximumBufferedEventsSizeInBytes global int
+history.maximumEventBatchSizeInBytes global int 1.32
+history.maximumSignalsPerExecution namespace int
+history.maxInFlightUpdatePayloads namespace int
+history.maxInFlightUpdates namespace int
+history.maxLocalParentWorkflowVerificationDuration global duration
+history.maxTotalUpdates namespace int
+history.maxTotalUpdates.suggestContinueAsNewThreshold namespace float
+history.memoryTimerProcessorSchedulerWorkerCount global int
+history.mutableStateChecksumGenProbability namespace int
+history.mutableStateChecksumInvalidateBefore global float
+history.mutableStateChecksumVerifyProbability namespace int
+history.namespaceRPS namespace int 1.32
+history.numParentClosePolicySystemWorkflows global int
+history.outboundProcessorMaxPollHostRPS global int
+history.outboundProcessorMaxPollInterval global duration
+history.outboundProcessorMaxPollIntervalJitterCoefficient global float
+history.outboundProcessorMaxPollRPS global int
+history.outboundProcessorPollBackoffInterval global duration
+history.outboundProcessorUpdateAckInterval global duration
+history.outboundProcessorUpdateAckIntervalJitterCoefficient global float
+history.outboundQueue.circuitBreakerSettings destination typed
+history.outboundQueue.groupLimiter.bufferSize destination int
+history.outboundQueue.groupLimiter.concurrency destination int
+history.outboundQueue.hostScheduler.maxTaskRPS destination float
+history.outboundQueue.standbyTaskMissingEventsDestinationDownErr destination bool
+history.outboundQueue.standbyTaskMissingEventsDiscardDelay destination duration
+history.outboundQueueMaxPredicateSize global int
+history.outboundQueueMaxReaderCount global int
+history.outboundQueuePendingTaskCriticalCount global int
+history.outboundQueuePendingTasksMaxCount global int
+history.outboundTaskBatchSize global int
+history.parentClosePolicyThreshold namespace int
+history.persistenceDynamicRateLimitingParams global typed
+history.persistenceGlobalMaxQPS global int
+history.persistenceGlobalNamespaceMaxQPS namespace int
+history.persistenceMaxQPS global int
+history.persistenceNamespaceMaxQPS namespace int
+history.persistencePerShardNamespaceMaxQPS namespace int
+history.queueCriticalSlicesCount global int
+history.queueMaxPredicateSize global int
+history.queueMoveGroupTaskCountBase global int
+history.queueMoveGroupTaskCountMultiplier global float
+history.queuePendingTaskCriticalCount global int
+history.queuePendingTasksMaxCount global int
+history.queueReaderStuckCriticalAttempts global int
+history.queueShrinkPredicateMaxPendingKeys global int 1.32
+history.ReplicationEnableDLQMetrics global bool
+history.ReplicationEnableRateLimit global bool
+history.ReplicationEnableRateLimitShadowMode global bool 1.31 1.32
+history.ReplicationEnableUpdateWithNewTaskMerge global bool
+history.ReplicationExecutableTaskErrorRetryBackoffCoefficient global float
+history.ReplicationExecutableTaskErrorRetryExpiration global duration
+history.ReplicationExecutableTaskErrorRetryMaxAttempts global int
+history.ReplicationExecutableTaskErrorRetryMaxInterval global duration
+history.ReplicationExecutableTaskErrorRetryWait global duration
+history.ReplicationLowPriorityProcessorSchedulerWorkerCount global int
+history.ReplicationLowPriorityTaskParallelism global int
+history.ReplicationMultipleBatches global bool
+history.ReplicationProcessorSchedulerQueueSize global int
+history.ReplicationProcessorSchedulerWorkerCount global int
+history.ReplicationProgressCacheMaxSize global int
+history.ReplicationProgressCacheTTL global duration
+history.ReplicationReceiverLivenessMultiplier global int
+history.ReplicationReceiverMaxOutstandingTaskCount global int
+history.ReplicationReceiverSlowSubmissionWindow global duration 1.31 1.32
+history.ReplicationReceiverSubmissionLatencyThreshold global duration 1.31 1.32
+history.ReplicationResendMaxBatchCount global int
+history.ReplicationStreamEventLoopRetryMaxAttempts global int
+history.ReplicationStreamReadBufferSize global int 1.32
+history.ReplicationStreamSendEmptyTaskDuration global duration
+history.ReplicationStreamSenderErrorRetryBackoffCoefficient global float
+history.ReplicationStreamSenderErrorRetryExpiration global duration
+history.ReplicationStreamSenderErrorRetryMaxAttempts global int
+history.ReplicationStreamSenderErrorRetryMaxInterval global duration
+history.ReplicationStreamSenderErrorRetryWait global duration
+history.ReplicationStreamSenderHighPriorityQPS global int
+history.ReplicationStreamSenderLivenessMultiplier global int
+history.ReplicationStreamSenderLowPriorityQPS global int
+history.ReplicationStreamSyncStatusDuration global duration
+history.ReplicationTaskApplyTimeout global duration
+history.ReplicationTaskFetcherAggregationInterval global duration
+history.ReplicationTaskFetcherErrorRetryWait global duration
+history.ReplicationTaskFetcherParallelism global int
+history.ReplicationTaskFetcherTimerJitterCoefficient global float
+history.ReplicationTaskProcessorCleanupInterval shardid duration
+history.ReplicationTaskProcessorCleanupJitterCoefficient shardid float
+history.ReplicationTaskProcessorErrorRetryBackoffCoefficient shardid float
+history.ReplicationTaskProcessorErrorRetryExpiration shardid duration
+history.ReplicationTaskProcessorErrorRetryMaxAttempts shardid int
+history.ReplicationTaskProcessorErrorRetryMaxInterval shardid duration
+history.ReplicationTaskProcessorErrorRetryWait shardid duration
+history.ReplicationTaskProcessorHostQPS global float
+history.ReplicationTaskProcessorNoTaskInitialWait shardid duration
+history.ReplicationTaskProcessorShardQPS global float
+history.replicatorMaxSkipTaskCount global int
+history.replicatorProcessorMaxPollInterval global duration
+history.replicatorProcessorMaxPollIntervalJitterCoefficient global float
+history.replicatorTaskBatchSize global int
+history.retentionTimerJitterDuration global duration
+history.routingInfoCacheMaxSize global int
+history.routingInfoCacheTTL global duration
+history.rps global int
+history.sendRawHistoryBetweenInternalServices global bool
+history.sendRawHistoryBytesToMatchingService global bool 1.31 1.32
+history.sendTransientOrSpeculativeWorkflowTaskEvents namespace bool 1.31 1.32
+history.shardFinalizerTimeout global duration
+history.shardFirstUpdateInterval global duration
+history.shardIOConcurrency global int
+history.shardIOTimeout global duration
+history.shardLingerOwnershipCheckQPS global int
+history.shardLingerTimeLimit global duration
+history.shardSyncMinInterval global duration
+history.shardUpdateMinInterval global duration
+history.shardUpdateMinTasksCompleted global int
+history.shutdownDrainDuration global duration
+history.SkipReapplicationByNamespaceID namespaceid bool
+history.standbyClusterDelay global duration
+history.standbyTaskMissingEventsDiscardDelay tasktype duration
+history.standbyTaskMissingEventsResendDelay tasktype duration
+history.standbyTaskReReplicationContextTimeout namespaceid duration
+history.startupMembershipJoinDelay global duration
+history.TaskDLQEnabled global bool
+history.TaskDLQErrorPattern global string
+history.TaskDLQInternalErrors global bool
+history.TaskDLQUnexpectedErrorAttempts global int
+history.taskSchedulerEnableExecutionQueueScheduler global bool 1.31 1.32
+history.taskSchedulerEnableRateLimiter global bool
+history.taskSchedulerEnableRateLimiterShadowMode global bool
+history.taskSchedulerExecutionQueueSchedulerMaxQueues global int 1.31 1.32
+history.taskSchedulerExecutionQueueSchedulerQueueConcurrency global int 1.31 1.32
+history.taskSchedulerExecutionQueueSchedulerQueueTTL global duration 1.31 1.32
+history.taskSchedulerGlobalMaxQPS global int
+history.taskSchedulerGlobalNamespaceMaxQPS namespace int
+history.taskSchedulerInactiveChannelDeletionDelay global duration
+history.taskSchedulerMaxQPS global int
+history.taskSchedulerNamespaceMaxQPS namespace int
+history.taskSchedulerRateLimiterStartupDelay global duration
+history.throttledLogRPS global int
+history.timerProcessorMaxPollHostRPS global int
+history.timerProcessorMaxPollInterval global duration
+history.timerProcessorMaxPollIntervalJitterCoefficient global float
+history.timerProcessorMaxPollRPS global int
+history.timerProcessorMaxTimeShift global duration
+history.timerProcessorPollBackoffInterval global duration
+history.timerProcessorSchedulerActiveRoundRobinWeights namespace map
+history.timerProcessorSchedulerStandbyRoundRobinWeights namespace map
+history.timerProcessorSchedulerWorkerCount global int
+history.timerProcessorUpdateAckInterval global duration
+history.timerProcessorUpdateAckIntervalJitterCoefficient global float
+history.timerQueueMaxReaderCount global int
+history.timerTaskBatchSize global int
+history.transferProcessorEnsureCloseBeforeDelete global bool
+history.transferProcessorMaxPollHostRPS global int
+history.transferProcessorMaxPollInterval global duration
+history.transferProcessorMaxPollIntervalJitterCoefficient global float
+history.transferProcessorMaxPollRPS global int
+history.transferProcessorPollBackoffInterval global duration
+history.transferProcessorSchedulerActiveRoundRobinWeights namespace map
+history.transferProcessorSchedulerStandbyRoundRobinWeights namespace map
+history.transferProcessorSchedulerWorkerCount global int
+history.transferProcessorUpdateAckInterval global duration
+history.transferProcessorUpdateAckIntervalJitterCoefficient global float
+history.transferQueueMaxReaderCount global int
+history.transferTaskBatchSize global int
+history.validateReplicationTaskSourceCluster global bool 1.32
+history.versionMembershipCacheMaxSize global int
+history.versionMembershipCacheTTL global duration
+history.versionReactivationSignalCacheMaxSize global int 1.30 1.31
+history.versionReactivationSignalCacheTTL global duration 1.30 1.31
+history.visibilityProcessorEnableCloseWorkflowCleanup namespace bool
+history.visibilityProcessorEnsureCloseBeforeDelete global bool
+history.visibilityProcessorMaxPollHostRPS global int
+history.visibilityProcessorMaxPollInterval global duration
+history.visibilityProcessorMaxPollIntervalJitterCoefficient global float
+history.visibilityProcessorMaxPollRPS global int
+history.visibilityProcessorPollBackoffInterval global duration
+history.visibilityProcessorRelocateAttributesMinBlobSize namespace int
+history.visibilityProcessorSchedulerActiveRoundRobinWeights namespace map
+history.visibilityProcessorSchedulerStandbyRoundRobinWeights namespace map
+history.visibilityProcessorSchedulerWorkerCount global int
+history.visibilityProcessorUpdateAckInterval global duration
+history.visibilityProcessorUpdateAckIntervalJitterCoefficient global float
+history.visibilityQueueMaxReaderCount global int
+history.visibilityTaskBatchSize global int
+history.workflowIdReuseMinimalInterval namespace duration
+history.workflowTaskCompletionBufferNamespaceRatio namespace float 1.32
+history.workflowTaskCompletionBufferSizeLimit namespace int 1.32
+history.workflowTaskCompletionBufferTotalSizeLimit global int 1.32
+history.workflowTaskCriticalAttempt global int
+history.workflowTaskHeartbeatTimeout namespace duration
+history.workflowTaskRetryMaxInterval global duration
+history.xdcCacheMaxSizeBytes global int
+internal-frontend.globalNamespaceRPS namespace int
+internal-frontend.globalNamespaceRPS.visibility namespace int
+limit.blobSize.error namespace int
+limit.blobSize.warn namespace int
+limit.endpointDescriptionMaxSize namespace int
+limit.endpointExternalURLMaxLength global int
+limit.endpointListDefaultPageSize global int
+limit.endpointListMaxPageSize global int
+limit.endpointNameMaxLength global int
+limit.historyCount.error namespace int
+limit.historyCount.suggestContinueAsNew namespace int
+limit.historyCount.warn namespace int
+limit.historyMaxPageSize namespace int
+limit.historySize.error namespace int
+limit.historySize.suggestContinueAsNew namespace int
+limit.historySize.warn namespace int
+limit.maxIDLength global int
+limit.memoSize.error namespace int
+limit.memoSize.warn namespace int
+limit.mutableStateActivityFailureSize.error namespace int
+limit.mutableStateActivityFailureSize.warn namespace int
+limit.mutableStateSize.error global int
+limit.mutableStateSize.warn global int
+limit.mutableStateTombstoneCountLimit global int
+limit.numPendingActivities.error namespace int
+limit.numPendingCancelRequests.error namespace int
+limit.numPendingChildExecutions.error namespace int
+limit.numPendingSignals.error namespace int
+limit.reachabilityQueryBuildIds global int
+limit.reachabilityTaskQueueScan global int
+limit.taskQueuesPerBuildId namespace int
+limit.userMetadataDetailsSize namespace int
+limit.userMetadataSummarySize namespace int
+limit.versionBuildIdLimitPerQueue namespace int
+limit.versionCompatibleSetLimitPerQueue namespace int
+limit.workerBuildIdSize global int
+limit.wv.AssignmentRuleLimitPerQueue namespace int
+limit.wv.RedirectRuleLimitPerQueue namespace int
+limit.wv.RedirectRuleMaxUpstreamBuildIDsPerQueue namespace int
+matching.alignMembershipChange global duration
+matching.autoEnableV2 taskqueue bool
+matching.backlogMetricsEmitInterval taskqueue duration
+matching.backlogNegligibleAge taskqueue duration
+matching.backlogTaskForwardTimeout taskqueue duration
+matching.connectionCloseDelay global duration 1.31 1.32
+matching.deploymentWorkflowVersion namespace int
+matching.emitTaskDispatchLatencyAtPoll taskqueue bool 1.31 1.32
+matching.enableFairness taskqueue typed
+matching.enableMigration taskqueue bool 1.30 1.31
+matching.enablePollerAutoscalingMetrics global bool 1.31 1.32
+matching.enablePollerScalingDecisionMetrics taskqueue bool 1.32
+matching.enableWorkerDeploymentVersionDemotionSignal global bool 1.32
+matching.enableWorkerPluginMetrics global bool
+matching.ephemeralDataUpdateInterval taskqueue duration
+matching.fairnessCounter taskqueue typed
+matching.fairnessKeyRateLimitCacheSize taskqueue int
+matching.fairnessPassDither taskqueue bool 1.32
+matching.forwarderMaxChildrenPerNode taskqueue int
+matching.forwarderMaxOutstandingPolls taskqueue int
+matching.forwarderMaxOutstandingTasks taskqueue int
+matching.forwarderMaxRatePerSecond taskqueue float
+matching.forwardPollRetryMaxInterval taskqueue duration 1.32
+matching.getTasksBatchSize taskqueue int
+matching.getTasksReloadAt taskqueue int
+matching.getUserDataLongPollTimeout global duration
+matching.getUserDataRefresh global duration
+matching.historyMaxPageSize namespace int
+matching.listNexusEndpointsLongPollTimeout global duration
+matching.longPollExpirationInterval taskqueue duration
+matching.maxDeployments namespace int
+matching.maxFairnessKeyWeightOverrides taskqueue int
+matching.maxTaskBatchSize taskqueue int
+matching.maxTaskDeleteBatchSize taskqueue int
+matching.maxTaskQueueIdleTime taskqueue duration
+matching.maxTaskQueuesInDeployment namespace int
+matching.maxTaskQueuesInDeploymentVersion namespace int
+matching.maxVersionsInDeployment namespace int
+matching.maxVersionsInTaskQueue namespace int
+matching.maxWaitForPollerBeforeFwd taskqueue duration
+matching.membershipUnloadDelay global duration
+matching.metadataUpdateOnAppendInterval taskqueue duration 1.32
+matching.minTaskThrottlingBurstSize taskqueue int
+matching.namespaceRPS namespace int 1.32
+matching.nexusEndpointsRefreshInterval global duration
+matching.numTaskqueueReadPartitions taskqueue int
+matching.numTaskqueueWritePartitions taskqueue int
+matching.outstandingTaskAppendsThreshold taskqueue int
+matching.partitionScaleAllowedDrift taskqueue typed 1.32
+matching.partitionScaleManager taskqueue typed 1.32
+matching.partitionScaler taskqueue typed 1.32
+matching.persistenceDynamicRateLimitingParams global typed
+matching.persistenceGlobalMaxQPS global int
+matching.persistenceGlobalNamespaceMaxQPS namespace int
+matching.persistenceMaxQPS global int
+matching.persistenceNamespaceMaxQPS namespace int
+matching.PollerHistoryTTL namespace duration
+matching.pollerScalingDecisionsPerSecond taskqueue float
+matching.pollerScalingMinimumBacklog taskqueue duration
+matching.pollerScalingTaskAddToDispatchRatio taskqueue float 1.32
+matching.pollerScalingWaitTime taskqueue duration
+matching.priorityBacklogForwarding taskqueue bool
+matching.priorityLevels taskqueue int
+matching.queryPollerUnavailableWindow global duration
+matching.queryWorkflowTaskTimeoutLogRate taskqueue float
+matching.rps global int
+matching.shutdownDrainDuration global duration
+matching.spreadRoutingBatchSize global typed 1.31 1.32
+matching.syncMatchWaitDuration taskqueue duration
+matching.taskDeleteInterval taskqueue duration
+matching.TaskQueueInfoByBuildIdTTL taskqueue duration
+matching.throttledLogRPS global int
+matching.updateAckInterval taskqueue duration
+matching.useNewMatcher taskqueue typed
+matching.workerControllerNoPollerHookWindow global duration 1.32
+matching.workerRegistryEntryTTL global duration
+matching.workerRegistryEvictionInterval global duration
+matching.workerRegistryMaxEntries global int
+matching.workerRegistryMinEvictAge global duration
+matching.workerRegistryNumBuckets global int
+matching.wv.DeletedRuleRetentionTime namespace duration
+matching.wv.ReachabilityBuildIdVisibilityGracePeriod namespace duration
+matching.wv.reachabilityCacheClosedWFsTTL global duration
+matching.wv.reachabilityCacheOpenWFsTTL global duration
+matching.wv.VersionDrainageStatusRefreshInterval namespace duration
+matching.wv.VersionDrainageStatusVisibilityGracePeriod namespace duration
+metrics.breakdownByBuildID taskqueue bool
+metrics.breakdownByPartition taskqueue bool
+metrics.breakdownByTaskQueue taskqueue bool
+nexusoperation.callback.endpoint.template global any 1.31 1.32
+nexusoperation.chasmWorkflowOperationsRolloutPercent namespace int 1.32
+nexusoperation.disallowedHeaders global typed 1.31 1.32
+nexusoperation.enableChasm global bool 1.31
+nexusoperation.enableChasmWorkflowOperations namespace bool 1.32
+nexusoperation.enableStandalone namespace bool 1.32
+nexusoperation.limit.dispatch.task.timeout.min namespace duration 1.31 1.32
+nexusoperation.limit.header.size namespace int 1.31 1.32
+nexusoperation.limit.operation.concurrency namespace int 1.31
+nexusoperation.limit.operation.concurrencyPerWorkflow.max namespace int 1.32
+nexusoperation.limit.operation.name.length namespace int 1.31 1.32
+nexusoperation.limit.operation.token.length namespace int 1.31 1.32
+nexusoperation.limit.reasonLength namespace int 1.32
+nexusoperation.limit.request.timeout.min namespace duration 1.31 1.32
+nexusoperation.limit.scheduleToCloseTimeout namespace duration 1.31 1.32
+nexusoperation.limit.service.name.length namespace int 1.31 1.32
+nexusoperation.longPollBuffer namespace duration 1.32
+nexusoperation.longPollTimeout namespace duration 1.32
+nexusoperation.metrics.tags global typed 1.31 1.32
+nexusoperation.request.timeout destination duration 1.31 1.32
+nexusoperation.retryPolicy global typed 1.32
+nexusoperation.retryPolicy.initialInterval global duration 1.31
+nexusoperation.retryPolicy.maxInterval global duration 1.31
+nexusoperation.useNewFailureWireFormat namespace bool 1.31 1.32
+rpc.slowRequestLoggingThreshold global duration
+scheduler.retryPolicy.initialInterval global duration 1.31 1.32
+scheduler.retryPolicy.maxInterval global duration 1.31 1.32
+scheduler.serviceCallTimeout global duration 1.31 1.32
+scheduler.specMaxIterations global int 1.32
+scheduler.specWarnIterations global int 1.32
+scheduler.tweakables namespace typed 1.31 1.32
+system.clusterMetadataRefreshInterval global duration
+system.deadlock.AbortProcess global bool
+system.deadlock.DumpGoroutines global bool
+system.deadlock.FailHealthCheck global bool
+system.deadlock.Interval global duration
+system.deadlock.MaxWorkersPerRoot global int
+system.disableStreamingAuthorizer global bool
+system.disallowQuery namespace bool
+system.enableActivityEagerExecution namespace bool
+system.enableActivityRetryStampIncrement global bool
+system.enableCancelActivityWorkerCommand namespace bool 1.32
+system.enableCrossNamespaceCommands global bool
+system.enableDataLossMetrics global bool
+system.enableDeployments namespace bool
+system.enableDeploymentVersions namespace bool
+system.enableEagerWorkflowStart namespace bool
+system.enableInternodeClientKeepAlive global bool
+system.enableInternodeServerKeepAlive global bool
+system.enableNamespaceHandoverWait namespace bool 1.30 1.31
+system.enableNamespaceNotActiveAutoForwarding namespace bool
+system.enableNexus global bool 1.30
+system.enableParentClosePolicyWorker global bool
+system.enableReadFromHistoryArchival global bool
+system.enableReadFromSecondaryVisibility namespace bool
+system.enableReadFromVisibilityArchival global bool
+system.enableRingpopTLS global bool
+system.enableSendTargetVersionChanged namespace bool
+system.enableStickyQuery namespace bool
+system.enableSuggestCaNOnNewTargetVersion namespace bool
+system.forceNamespaceSelectedAPIAutoForwarding namespace bool 1.31 1.32
+system.forceNexusEndpointRefreshOnRead global bool 1.32
+system.forceSearchAttributesCacheRefreshOnRead global bool
+system.healthCheckHistoryGRPCSettings global typed 1.32
+system.historyArchivalState global string
+system.historyHealthSignalLatencyWindowCount global int 1.32
+system.historyHealthSignalLatencyWindowSize global duration 1.32
+system.historyHealthSignalMetricsEnabled global bool
+system.historyHealthSignalPercentileLatencySettings global typed 1.32
+system.historyHealthSignalUsePercentiles global bool 1.32
+system.logAllReqErrors namespace bool
+system.maxCallbacksPerUpdateID namespace int 1.32
+system.maxCallbacksPerWorkflow namespace int
+system.maxCHASMCallbacksPerWorkflow namespace int 1.30 1.31
+system.maxServiceErrorMessageLength global int 1.32
+system.namespaceCacheRefreshInterval global duration
+system.namespaceMinRetentionGlobal global duration 1.31 1.32
+system.namespaceMinRetentionLocal global duration 1.31 1.32
+system.nexusHTTPTraceConfig global typed
+system.nexusReadThroughCacheSize global int
+system.nexusReadThroughCacheTTL global duration
+system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute namespace int
+system.operatorRPSRatio global float
+system.persistenceHealthSignalAggregationEnabled global bool
+system.persistenceHealthSignalBufferSize global int
+system.persistenceHealthSignalLatencyWindowCount global int 1.32
+system.persistenceHealthSignalLatencyWindowSize global duration 1.32
+system.persistenceHealthSignalMetricsEnabled global bool
+system.persistenceHealthSignalPercentileLatencySettings global typed 1.32
+system.persistenceHealthSignalPercentilesEnabled global bool 1.32
+system.persistenceHealthSignalWindowSize global duration
+system.persistenceQPSBurstRatio global float
+system.pollWaitForNamespaceRateLimitToken namespace bool 1.32
+system.refreshNexusEndpointsLongPollTimeout global duration
+system.refreshNexusEndpointsMinWait global duration
+system.retryUnboundedOnSystemResourceExhausted global bool 1.32
+system.ringpopApproximateMaxPropagationTime global duration
+system.ringpopReplicaPoints global int 1.31 1.32
+system.secondaryVisibilityWritingMode global string
+system.suppressErrorSetSystemSearchAttribute namespace bool
+system.transactionSizeLimit global int
+system.useRevisionNumberForWorkerVersioning namespace bool
+system.visibilityAllowList namespace bool
+system.visibilityArchivalState global string
+system.visibilityDisableOrderByClause namespace bool
+system.visibilityEnableManualPagination namespace bool
+system.visibilityEnableShadowReadMode global bool
+system.visibilityEnableUnifiedQueryConverter global bool
+system.visibilityPersistenceMaxReadQPS global int
+system.visibilityPersistenceMaxWriteQPS global int
+system.visibilityPersistenceSlowQueryThreshold global duration
+worker.adminBatcherGlobalRPS global int 1.32
+worker.adminBatcherHostRPS global int 1.32
+worker.batcherConcurrency namespace int
+worker.batcherRPS namespace int
+worker.buildIdScavengerEnabled global bool
+worker.buildIdScavengerVisibilityRPS global float
+worker.deleteNamespaceActivityLimitsConfig global typed
+worker.enableHistoryRateLimiter global bool
+worker.enableNamespaceBatcher namespace bool
+worker.enableScheduler namespace bool
+worker.ESProcessorAckTimeout global duration
+worker.ESProcessorBulkActions global int
+worker.ESProcessorBulkSize global int
+worker.ESProcessorFlushInterval global duration
+worker.ESProcessorNumOfWorkers global int
+worker.executionDataDurationBuffer global duration
+worker.executionEnableHistoryEventIdValidator global bool
+worker.executionScannerPerHostQPS global int
+worker.executionScannerPerShardQPS global int
+worker.executionScannerWorkerCount global int
+worker.executionsScannerEnabled global bool
+worker.generateMigrationTaskViaFrontend global bool
+worker.historyScannerDataMinAge global duration
+worker.historyScannerEnabled global bool
+worker.historyScannerVerifyRetention global bool
+worker.indexerConcurrency global int
+worker.ParentCloseMaxConcurrentActivityExecutionSize global int
+worker.ParentCloseMaxConcurrentActivityTaskPollers global int
+worker.ParentCloseMaxConcurrentWorkflowTaskExecutionSize global int
+worker.ParentCloseMaxConcurrentWorkflowTaskPollers global int
+worker.perNamespaceWorkerCount namespace int
+worker.perNamespaceWorkerOptions namespace typed
+worker.perNamespaceWorkerStartRate global float
+worker.persistenceDynamicRateLimitingParams global typed
+worker.persistenceGlobalMaxQPS global int
+worker.persistenceGlobalNamespaceMaxQPS namespace int
+worker.persistenceMaxQPS global int
+worker.persistenceNamespaceMaxQPS namespace int
+worker.protectedNamespaces global typed
+worker.reactivationSignalDedupCacheMaxSize global int 1.32
+worker.removableBuildIdDurationSinceDefault global duration
+worker.ScannerMaxConcurrentActivityExecutionSize global int
+worker.ScannerMaxConcurrentActivityTaskPollers global int
+worker.ScannerMaxConcurrentWorkflowTaskExecutionSize global int
+worker.ScannerMaxConcurrentWorkflowTaskPollers global int
+worker.scannerPersistenceMaxQPS global int
+worker.scheduleInvariantsScannerOptions global typed 1.32
+worker.schedulerLocalActivitySleepLimit namespace duration
+worker.schedulerNamespaceStartWorkflowRPS namespace float
+worker.stickyCacheSize global int
+worker.taskQueueScannerEnabled global bool
+worker.throttledLogRPS global int
+"""
