@@ -24,7 +24,7 @@ HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "release
 POLLERS = ("temporal_address", "namespace", "task_queues", "poller_identity")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url", "candidate", *POLLERS)
 SYSTEMD = ("name", "releases", "current", "configuration", "health_url", "candidate")
-STATUS = ("name", "user", "group", "runtime", "pm2_home", "health_url", "root")
+STATUS = ("name", "runtime", "pm2_home", "health_url", "root")
 
 
 def _view(

@@ -4,7 +4,8 @@
 """Whether the server sees workers poll task queues.
 
 Private to this collection. A task queue is wanted as the module task_queue_info takes it: ``name``, ``namespace``,
-``types``, ``identity_pattern``, ``min_pollers``, ``max_pollers``, ``newer_than`` and, for a message, ``candidate``.
+``types``, ``identity_pattern``, ``min_pollers``, ``max_pollers``, ``newer_than`` and, for messages, ``candidate``,
+``component`` and ``processes``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import time
 import typing as t
 from datetime import datetime, timezone
 
+from ansible_collections.durable.temporal.plugins.module_utils._checks import Check
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
+from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
 
 # What may pass by itself while a server or a namespace comes up.
 PASSING = ("unreachable", "not_temporal", "namespace_not_found", "deadline", "limit")
@@ -22,7 +25,8 @@ PASSING = ("unreachable", "not_temporal", "namespace_not_found", "deadline", "li
 Row = dict[str, t.Any]
 
 
-# What own_identity makes.
+# What the SDK calls a worker, and what own_identity makes.
+OURS = re.compile(r"\d+@")
 OWN = re.compile(r"\^\(([0-9|]*)\)@")
 NOBODY: t.Final[dict[str, t.Any]] = {"min_pollers": 0, "max_pollers": 0, "newer_than": None}
 
@@ -117,6 +121,31 @@ def complaint(queue: t.Mapping[str, t.Any], row: Row) -> str:
         f"Task queue {row['name']} ({row['type']}) in namespace {row['namespace']}: found {row['counted']} pollers, "
         f"expected {expected}. The server lists {listed or 'none'}."
     )
+
+
+def check(queue: t.Mapping[str, t.Any], row: Row) -> Check:
+    """What was found of a task queue as a check.
+
+    All instances of a program poll the same: one that does not, while others do, hangs.
+    """
+    component, name = queue["component"], f"polls {row['name']} ({row['type']})"
+    own = queue["processes"]
+    instances = f" of {sum(map(len, own.values()))} processes" if own else ""
+    found, expected = f"{row['counted']} pollers{instances}", f"{row['expected']} or more"
+    restart = "Look at its log, and restart it: it runs, and takes no tasks."
+    if not row["ready"]:
+        return Check(component, name, "failed", found, expected, f"{complaint(queue, row)} {restart}")
+    polling = {int(p["identity"].partition("@")[0]) for p in row["pollers"] if p["counts"] and OURS.match(p["identity"])}
+    for program, pids in own.items():
+        if (idle := sorted(set(pids) - polling)) and polling & set(pids):
+            said = ", ".join(map(str, idle))
+            return Check(component, name, "degraded", f"{found}; not {said} of {program}", expected, restart)
+    return Check(component, name, "healthy", found, expected)
+
+
+def unasked(queues: t.Iterable[t.Mapping[str, t.Any]], error: TemporalError) -> list[Check]:
+    """Checks for a server that could not be asked."""
+    return [Check(q["component"], f"polls {q['name']}", "failed", "no answer", "answers", error.message) for q in queues]
 
 
 def read(temporal: Temporal, queues: t.Sequence[t.Mapping[str, t.Any]]) -> list[tuple[t.Mapping[str, t.Any], Row]]:

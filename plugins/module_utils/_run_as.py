@@ -15,7 +15,8 @@ import subprocess
 import typing as t
 from dataclasses import dataclass
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# First the Node.js that is declared, which the role pm2_worker links there: others may have another one in /usr/local/bin.
+PATH = "/opt/pm2/node:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What package clients need behind a company's proxy or with a private mirror. Compared in upper case.
 PASSED_ON = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PASSED_ON_PREFIX = "NPM_CONFIG_"

@@ -38,8 +38,8 @@ options:
   applications:
     description:
       - Applications that PM2 or systemd runs, as they are declared for the roles that run them.
-      - Of each, C(name), C(user), C(group), C(root), C(runtime), C(pm2_home), C(processes) (C(name) and C(instances))
-        and C(health_url) are read.
+      - Of each, C(name), C(root), C(runtime), C(pm2_home), C(processes) (C(name) and C(instances)) and C(health_url) are
+        read.
     type: list
     elements: dict
     default: []
@@ -72,8 +72,12 @@ options:
     type: list
     elements: str
     default: []
+  node:
+    description: Path of the Node.js that processes under PM2 are to run on. Empty compares none.
+    type: str
+    default: ""
   paths:
-    description: Paths whose file systems must have room.
+    description: Paths whose file systems must have room and take what is written.
     type: list
     elements: path
     default: []
@@ -101,6 +105,11 @@ live:
   returned: always
   type: dict
   sample: {orders: 20261120-101500-4f2a}
+processes:
+  description: Name of each application to its programs, with the process ids of the instances that run.
+  returned: always
+  type: dict
+  sample: {orders: {orders-worker: [4711, 4712]}}
 checks:
   description: One row for each thing that was looked at.
   returned: always
@@ -127,6 +136,7 @@ checks:
       type: str
 """
 
+import contextlib
 import json
 import os
 import re
@@ -138,7 +148,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible.module_utils.urls import open_url
-from ansible_collections.durable.temporal.plugins.module_utils import _registry
+from ansible_collections.durable.temporal.plugins.module_utils import _pm2, _pm2_daemon, _registry
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
 from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Holder, Lock, Run, age
 from ansible_collections.durable.temporal.plugins.module_utils._module import Module
@@ -214,24 +224,65 @@ def service_checks(states: t.Mapping[str, str]) -> list[Check]:
 
 
 def process_checks(
-    application: str, wanted: t.Mapping[str, int], jlist: t.Sequence[t.Mapping[str, t.Any]], now_ms: float
+    application: str, wanted: t.Mapping[str, int], found: t.Sequence[_pm2.Instance], live: str, now_ms: float
 ) -> list[Check]:
-    """One check a PM2 process name: instances online, restarts, the youngest instance's age."""
+    """One check a PM2 process name: instances that run, their release, restarts, the youngest instance's age.
+
+    :param live: id of the live release.
+    """
     checks: list[Check] = []
     for name, instances in wanted.items():
-        rows = [p for p in jlist if p.get("name") == name]
-        online = [p for p in rows if p.get("pm2_env", {}).get("status") == "online"]
-        restarts = sum(int(p.get("pm2_env", {}).get("restart_time", 0)) for p in rows)
-        youngest = (
-            min((now_ms - float(p.get("pm2_env", {}).get("pm_uptime", now_ms)) for p in online), default=0.0) / 1000
-        )
-        found = f"{len(online)} of {len(rows)} online, {restarts} restarts, up {youngest:.0f} s"
-        status: Status = "healthy" if len(online) >= int(instances) else ("degraded" if online else "failed")
-        message = (
-            "" if status == "healthy" else f"Look at: {application}-pm2 logs {name}; deploy.yml starts what is missing."
-        )
-        checks.append(Check(application, name, status, found, f"{instances} online", message))
+        group = [i for i in found if i.name == name]
+        running = [i for i in group if runs(i)]
+        youngest = min((now_ms - i.started_ms for i in running), default=0.0) / 1000
+        restarts = sum(i.restarts for i in group)
+        said = f"{len(running)} of {len(group)} online, {restarts} restarts, up {youngest:.0f} s, {_releases(running)}"
+        advice = f"Look at: {application}-pm2 logs {name}; deploy.yml starts what is missing."
+        checks.append(_running(application, name, instances, [i.release for i in running], live, said, "online", advice))
     return checks
+
+
+def runs(instance: _pm2.Instance) -> bool:
+    """Whether it is online and has a process, which PM2 may have lost. ``release`` is by the kernel's account."""
+    return instance.status == "online" and instance.pid > 0 and bool(instance.release)
+
+
+def _releases(running: t.Sequence[_pm2.Instance]) -> str:
+    return f"release {', '.join(sorted({i.release for i in running})) or 'none'}"
+
+
+def _running(
+    application: str, name: str, wanted: int, releases: t.Sequence[str], live: str, said: str, word: str, advice: str
+) -> Check:
+    """The check of a process name.
+
+    :param releases: the release of each instance that runs.
+    :param word: what the runtime calls an instance that runs.
+    """
+    right = [release for release in releases if release == live] if live else releases
+    status: Status = "healthy" if len(right) >= wanted else ("degraded" if right else "failed")
+    expected = f"{wanted} {word}{f' in release {live}' if live else ''}"
+    if status == "healthy":
+        return Check(application, name, status, said, expected)
+    if len(releases) >= wanted:
+        advice = f"Not all run the live release: deploy.yml -e deploy_application={application} brings it about."
+    return Check(application, name, status, said, expected, advice)
+
+
+def node_check(application: str, executables: t.Mapping[int, str], wanted: str) -> list[Check]:
+    """Which Node.js the processes run on; nothing when none runs on any.
+
+    :param executables: process id to the program that it runs, as the kernel tells it.
+    :param wanted: path of the Node.js that is declared; empty when none is.
+    """
+    found = sorted({path for path in executables.values() if os.path.basename(path).startswith("node")})
+    expected = os.path.realpath(wanted) if wanted else ""
+    if not found or not expected:
+        return []
+    right = found == [expected]
+    message = f"Something else was found first, or it was replaced since: restart them with: systemctl restart {application}-pm2"
+    said, status = ", ".join(found), t.cast("Status", "healthy" if right else "degraded")
+    return [Check(application, "Node.js", status, said, expected, "" if right else message)]
 
 
 def release_check(application: str, release: str, log: str) -> Check:
@@ -293,26 +344,21 @@ def _release_checks(name: str, root: Path, release: str, now: float) -> list[Che
     return [release_check(name, release, log), *lock_checks(name, Lock(root / ".lock", Run("")).read(), now)]
 
 
-def unit_checks(application: str, wanted: t.Mapping[str, int], found: t.Sequence[Instance]) -> list[Check]:
-    """One check a process that systemd runs: instances active, their releases, restarts."""
+def unit_checks(
+    application: str, wanted: t.Mapping[str, int], found: t.Sequence[Instance], live: str
+) -> list[Check]:
+    """One check a process that systemd runs: instances active, their releases, restarts.
+
+    :param live: id of the live release. Of builds from before, instances go on while they have workflows.
+    """
     checks: list[Check] = []
     for name, instances in wanted.items():
         group = [i for i in found if i.unit.process == name and not i.unit.candidate]
-        active = [i for i in group if i.runs]
-        releases = ", ".join(sorted({i.unit.release for i in active})) or "none"
-        status: Status = "healthy" if len(active) >= instances else ("degraded" if active else "failed")
-        checks.append(
-            Check(
-                application,
-                name,
-                status,
-                f"{len(active)} of {len(group)} active, {sum(i.restarts for i in group)} restarts, release {releases}",
-                f"{instances} active",
-                ""
-                if status == "healthy"
-                else f"Look at: journalctl -u '{application}-{name}@*'; deploy.yml starts what is missing.",
-            )
-        )
+        active = [i.unit.release for i in group if i.runs]
+        releases, restarts = ", ".join(sorted(set(active))) or "none", sum(i.restarts for i in group)
+        said = f"{len(active)} of {len(group)} active, {restarts} restarts, release {releases}"
+        advice = f"Look at: journalctl -u '{application}-{name}@*'; deploy.yml starts what is missing."
+        checks.append(_running(application, name, instances, active, live, said, "active", advice))
     return checks
 
 
@@ -359,6 +405,32 @@ def disk_check(path: str, used: int, free: int, free_percent: int) -> Check:
         f"at least {free_percent} %",
         message,
     )
+
+
+def disk_checks(paths: t.Iterable[str], free_percent: int) -> list[Check]:
+    """Room, files and whether it can be written to, of each file system once."""
+    checks: list[Check] = []
+    seen: set[int] = set()
+    for path in (path for path in paths if os.path.exists(path)):
+        if (device := os.stat(path).st_dev) in seen:
+            continue
+        seen.add(device)
+        has = os.statvfs(path)
+        used, free = has.f_blocks - has.f_bfree, has.f_bavail
+        checks.append(disk_check(path, used * has.f_frsize, free * has.f_frsize, free_percent))
+        if has.f_flag & os.ST_RDONLY:
+            message = "Look at: dmesg. A disk with errors is mounted so; nothing can be written any more."
+            checks.append(Check("host", f"writes at {path}", "failed", "read-only", "writable", message))
+        if has.f_files and not has.f_favail:
+            message = f"Delete files that nobody needs: df -i {path}"
+            checks.append(Check("host", f"files at {path}", "failed", "no inode free", "some", message))
+    return checks
+
+
+def data_checks(lost: t.Mapping[str, str]) -> list[Check]:
+    """Data that was made on this host and is gone; see ``_registry.lost_data``."""
+    message = "Mount its disk, or restore it. What runs on without it loses what it writes."
+    return [Check("data", os.path.dirname(file), "failed", "gone", "what was made", message) for file in lost]
 
 
 def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
@@ -432,25 +504,21 @@ def _unit_states(module: Module, names: t.Sequence[str]) -> dict[str, str]:
     return dict(zip(names, [*out.split(), *["unknown"] * len(names)]))
 
 
-def _jlist(module: Module, home: str, user: str, group: str) -> list[t.Mapping[str, t.Any]]:
-    # Asking PM2 without a daemon would start one outside of its unit.
-    if not os.path.exists(os.path.join(home, "rpc.sock")):
-        return []
-    command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups", "env", "-i"]
-    command += [
-        f"PM2_HOME={home}",
-        f"HOME={os.path.dirname(home)}",
-        "PATH=/usr/local/bin:/usr/bin:/bin",
-        "/opt/pm2/bin/pm2",
-        "jlist",
-        "--silent",
-    ]
-    _rc, out, _err = module.run_command(command, cwd="/")
-    start = out.find("[")
+def _pm2_instances(home: str) -> list[_pm2.Instance]:
+    # PM2's command would start a daemon outside of its unit where none runs.
     try:
-        return t.cast("list[t.Mapping[str, t.Any]]", json.loads(out[start:])) if start >= 0 else []
-    except ValueError:
+        (rows,) = _pm2_daemon.ask(Path(home) / "rpc.sock", "getMonitorData", {})
+    except (OSError, ValueError):
         return []
+    return _pm2.instances(rows, _pm2_daemon.release_of)
+
+
+def _executables(pids: t.Iterable[int]) -> dict[int, str]:
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found[pid] = os.readlink(f"/proc/{pid}/exe")
+    return found
 
 
 def _instances(module: Module, application: str, processes: t.Iterable[str], units: str = UNITS) -> list[Instance]:
@@ -478,6 +546,7 @@ def main() -> None:
                 },
             },
             "sites": {"type": "list", "elements": "str", "default": []},
+            "node": {"type": "str", "default": ""},
             "paths": {"type": "list", "elements": "path", "default": []},
             "free_percent": {"type": "int", "default": 20},
         },
@@ -488,18 +557,23 @@ def main() -> None:
     checks = container_checks(options["containers"], _inspect(module, options["containers"]))
     checks += service_checks(_unit_states(module, options["services"]))
     live: dict[str, str] = {}
+    processes: dict[str, dict[str, list[int]]] = {}
     for application in options["applications"]:
-        name = str(application["name"])
+        name, root = str(application["name"]), Path(str(application.get("root") or ""))
         wanted = {str(p["name"]): int(p.get("instances", 1)) for p in application.get("processes", [])}
+        release = _live(root) if application.get("root") else ""
+        live.update({name: release} if release else {})
         if application.get("runtime") == "systemd":
-            checks += unit_checks(name, wanted, _instances(module, name, wanted))
+            units = _instances(module, name, wanted)
+            checks += unit_checks(name, wanted, units, release)
+            pids = [(i.unit.process, i.pid) for i in units if i.runs and not i.unit.candidate]
         else:
-            present = _jlist(module, *(str(application[field]) for field in ("pm2_home", "user", "group")))
-            checks += process_checks(name, wanted, present, now_ms)
+            instances = _pm2_instances(str(application["pm2_home"]))
+            checks += process_checks(name, wanted, instances, release, now_ms)
+            pids = [(i.name, i.pid) for i in instances if runs(i)]
+            checks += node_check(name, _executables(pid for _process, pid in pids), options["node"])
+        processes[name] = {process: [pid for of, pid in pids if of == process] for process in wanted}
         if application.get("root"):
-            root = Path(str(application["root"]))
-            release = _live(root)
-            live.update({name: release} if release else {})
             checks += _release_checks(name, root, release, now_ms / 1000)
         if application.get("health_url"):
             checks.append(_url_check(name, str(application["health_url"]), 200, 5))
@@ -507,11 +581,10 @@ def main() -> None:
     checks += declared_checks(runtimes, _registry.records(), _registry.runtimes())
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
     checks += site_checks(options["sites"])
-    for path in options["paths"]:
-        if os.path.exists(path):
-            usage = shutil.disk_usage(path)
-            checks.append(disk_check(path, usage.used, usage.free, options["free_percent"]))
-    module.exit_json(changed=False, live=live, checks=[check.as_dict() for check in checks])
+    checks += disk_checks(options["paths"], options["free_percent"])
+    checks += data_checks(_registry.lost_data())
+    rows = [check.as_dict() for check in checks]
+    module.exit_json(changed=False, live=live, processes=processes, checks=rows)
 
 
 if __name__ == "__main__":

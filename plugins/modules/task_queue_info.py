@@ -47,6 +47,11 @@ options:
           - The identity of a worker is the number of its process and the name of its host, such as V(4711@app1), unless
             the program sets another.
         type: str
+      processes:
+        description:
+          - Name of each program to the process ids of its instances. Without O(task_queues[].identity_pattern) only pollers
+            in these processes count, and RV(checks) tells of instances that poll nothing while others of their program do.
+        type: dict
       min_pollers:
         description: How many different pollers must count. With V(0) the queue is only reported.
         type: int
@@ -60,6 +65,13 @@ options:
           - The server still lists workers some minutes after they are gone. A poll is held for up to a minute, so an
             idle worker may have polled last a minute ago.
         type: float
+      polled_within_seconds:
+        description: Only pollers that polled at most this long ago count. See O(task_queues[].newer_than).
+        type: float
+      component:
+        description: What RV(checks) calls the workers, such as the name of an application.
+        type: str
+        default: workers
       candidate:
         description: What is tried by these workers, such as V(release r2 of orders). The error says that it was refused.
         type: str
@@ -140,6 +152,30 @@ task_queues:
         counts:
           description: Whether it counts.
           type: bool
+checks:
+  description: What was found as checks, for O(durable.temporal.report#module:registered) of M(durable.temporal.report).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    component:
+      description: The workers, as O(task_queues[].component).
+      type: str
+    name:
+      description: The task queue and the type of its tasks.
+      type: str
+    status:
+      description: V(healthy), V(degraded) or V(failed).
+      type: str
+    found:
+      description: What was found.
+      type: str
+    expected:
+      description: What was expected.
+      type: str
+    message:
+      description: What to do next; empty when healthy.
+      type: str
 waited_seconds:
   description: How long it waited.
   returned: always
@@ -152,7 +188,16 @@ import typing as t
 
 from ansible_collections.durable.temporal.plugins.module_utils._client import Temporal
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
-from ansible_collections.durable.temporal.plugins.module_utils._pollers import PASSING, Row, complaints, excess, read
+from ansible_collections.durable.temporal.plugins.module_utils._pollers import (
+    PASSING,
+    Row,
+    check,
+    complaints,
+    excess,
+    own_identity,
+    read,
+    unasked,
+)
 from ansible_collections.durable.temporal.plugins.module_utils._temporal import TemporalModule
 
 POLL_SECONDS = 0.5
@@ -169,6 +214,9 @@ TASK_QUEUE: dict[str, dict[str, t.Any]] = {
     "min_pollers": {"type": "int", "default": 1},
     "max_pollers": {"type": "int"},
     "newer_than": {"type": "float"},
+    "polled_within_seconds": {"type": "float"},
+    "component": {"type": "str", "default": "workers"},
+    "processes": {"type": "dict"},
     "candidate": {"type": "str"},
 }
 
@@ -189,6 +237,19 @@ def problems(queues: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     return found
 
 
+def filled(queue: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """A task queue with the moment since which pollers count, and with the pattern of its own processes, if it has these
+    and no other pattern.
+    """
+    own = {name: [int(pid) for pid in pids] for name, pids in (queue["processes"] or {}).items()}
+    pattern = queue["identity_pattern"]
+    if not pattern and queue["processes"] is not None:
+        pattern = own_identity(pid for pids in own.values() for pid in pids)
+    since, within = queue["newer_than"], queue["polled_within_seconds"]
+    since = since if within is None else max(since or 0.0, time.time() - within)
+    return {**queue, "processes": own, "identity_pattern": pattern, "newer_than": since}
+
+
 def main() -> None:
     """Run the module."""
     module = TemporalModule(
@@ -197,7 +258,7 @@ def main() -> None:
             "wait_seconds": {"type": "float", "default": 0},
         }
     )
-    queues = module.params["task_queues"]
+    queues = [filled(queue) for queue in module.params["task_queues"]]
     wrong = problems(queues)
     if wrong:
         module.fail(" ".join(wrong), problems=wrong)
@@ -219,7 +280,13 @@ def main() -> None:
             break
         time.sleep(POLL_SECONDS)
     waited = round(time.monotonic() - start, 1)
-    result = {"ready": ready, "task_queues": [row for _queue, row in rows], "waited_seconds": waited}
+    checks = unasked(queues, failure) if failure else [check(queue, row) for queue, row in rows]
+    result = {
+        "ready": ready,
+        "task_queues": [row for _queue, row in rows],
+        "checks": [one.as_dict() for one in checks],
+        "waited_seconds": waited,
+    }
     if not ready and not module.check_mode:
         if failure:
             module.fail(failure.message, kind=failure.kind, **result)

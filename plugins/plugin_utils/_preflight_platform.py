@@ -560,16 +560,10 @@ def check_system(roles: t.Collection[str], probe: Probe) -> list[Problem]:
 
 
 def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
-    """A Node.js that is too old for the applications, or one that hides the wanted one."""
+    """A Node.js that is too old for the applications. Another one on the host comes after it in the path."""
     if "pm2_worker" not in roles:
         return []
     variable, source = "pm2_worker_node_source", values.get("pm2_worker_node_source")
-    packages = (probe.get("artifacts") or {}).get("packages") or {}
-    brought = [link for row in packages.values() for link in row.get("links") or {} if link.endswith("/node")]
-    if brought and source in ("distribution", "nodesource"):
-        hides = f"{source}, and {brought[0]} on the host is one that came from the controller"
-        remedy = f"Remove {brought[0]}, or set {variable}: controller."
-        return [wrong(variable, hides, f"no {brought[0]}, which is found before that of {source}", remedy)]
     if source in VERSION_OF_NODE:
         version = str(values.get(VERSION_OF_NODE[source]) or "")
         major = _number(version.partition(".")[0])

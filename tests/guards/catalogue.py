@@ -863,13 +863,6 @@ PLATFORM = _guards(
         "test_systems_that_are_not_supported_are_found",
     ),
     (
-        "a Node.js that hides the wanted one",
-        "check_node",
-        "brought and source in ('distribution', 'nodesource')",
-        "False",
-        "test_a_node_that_hides_the_wanted_one_is_found",
-    ),
-    (
         "a chosen Node.js that is too old",
         "check_node",
         "major is None or major >= OLDEST_NODE",

@@ -11,13 +11,17 @@ from typing import Any, cast
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.module_utils._lock import Holder, boot_id, started
+from ansible_collections.durable.temporal.plugins.module_utils._pm2 import Instance
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import MARK, parse_show
 from ansible_collections.durable.temporal.plugins.modules import host_status
 from ansible_collections.durable.temporal.plugins.modules.host_status import (
     container_checks,
+    data_checks,
     declared_checks,
     disk_check,
+    disk_checks,
     lock_checks,
+    node_check,
     process_checks,
     release_check,
     service_checks,
@@ -98,8 +102,8 @@ def test_services() -> None:
     assert [c.status for c in service_checks(states)] == ["healthy", "failed", "failed"]
 
 
-def process(name: str, status: str, uptime: float = 0, restarts: int = 0) -> dict[str, Any]:
-    return {"name": name, "pm2_env": {"status": status, "pm_uptime": uptime, "restart_time": restarts}}
+def process(name: str, status: str, release: str = "r2", pid: int = 17) -> Instance:
+    return Instance(name, number="0", pid=pid, status=status, restarts=0, started_ms=1000, definition="", release=release)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +111,44 @@ def process(name: str, status: str, uptime: float = 0, restarts: int = 0) -> dic
     [
         ([process("api", "online"), process("api", "online")], "healthy"),
         ([process("api", "online"), process("api", "errored")], "degraded"),
+        ([process("api", "online"), process("api", "online", "r1")], "degraded"),
+        ([process("api", "online"), process("api", "online", "")], "degraded"),
+        ([process("api", "online", "r1"), process("api", "online", "r1")], "failed"),
+        ([process("api", "online", pid=0)], "failed"),
         ([process("api", "stopped")], "failed"),
         ([process("worker", "online")], "failed"),
         ([], "failed"),
     ],
 )
-def test_processes(present: list[dict[str, Any]], expected: str) -> None:
-    (check,) = process_checks("orders", {"api": 2}, present, 1000)
+def test_processes(present: list[Instance], expected: str) -> None:
+    (check,) = process_checks("orders", {"api": 2}, present, "r2", 1000)
     assert check.status == expected
+    assert check.expected == "2 online in release r2"
+
+
+def test_a_process_of_another_release_is_told_what_to_do() -> None:
+    (check,) = process_checks("orders", {"api": 1}, [process("api", "online", "r1")], "r2", 5000)
+    assert check.found == "1 of 1 online, 0 restarts, up 4 s, release r1"
+    assert check.message == "Not all run the live release: deploy.yml -e deploy_application=orders brings it about."
+
+
+@pytest.mark.parametrize(
+    ("runs_on", "status"),
+    [
+        ({1: "{wanted}", 2: "{wanted}", 3: "/usr/bin/python3.13"}, "healthy"),
+        ({1: "{wanted}", 2: "/usr/local/bin/node"}, "degraded"),
+        ({1: "{wanted} (deleted)"}, "degraded"),
+        ({1: "/usr/bin/python3.13"}, None),
+        ({}, None),
+    ],
+)
+def test_another_node_than_the_declared_one(tmp_path: Path, runs_on: dict[int, str], status: str | None) -> None:
+    link, real = tmp_path / "node", tmp_path / "nodejs"
+    real.touch()
+    link.symlink_to(real)
+    found = {pid: path.format(wanted=real) for pid, path in runs_on.items()}
+    assert [check.status for check in node_check("orders", found, str(link))] == ([status] if status else [])
+    assert node_check("orders", found, "") == []
 
 
 @pytest.mark.parametrize(("free", "expected"), [(50, "healthy"), (20, "healthy"), (19, "degraded"), (4, "failed")])
@@ -122,14 +156,30 @@ def test_disk(free: int, expected: str) -> None:
     assert disk_check("/", 100 - free, free, 20).status == expected
 
 
+def test_each_file_system_is_told_once_and_one_that_is_read_only_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [check.name for check in disk_checks(["/etc", "/etc/passwd", "/nowhere"], 0)] == ["room at /etc"]
+    room = {"f_blocks": 100, "f_bfree": 50, "f_bavail": 50, "f_frsize": 4096}
+    broken = SimpleNamespace(f_flag=os.ST_RDONLY, f_files=100, f_favail=0, **room)
+    monkeypatch.setattr(host_status.os, "statvfs", lambda _path: broken)
+    rows = [(check.name, check.status, check.found) for check in disk_checks(["/etc"], 0)[1:]]
+    assert rows == [("writes at /etc", "failed", "read-only"), ("files at /etc", "failed", "no inode free")]
+
+
+def test_data_that_is_gone() -> None:
+    (check,) = data_checks({"/opt/platform/postgres-data/PG_VERSION": "/etc/made"})
+    assert (check.name, check.status, check.found) == ("/opt/platform/postgres-data", "failed", "gone")
+
+
 def test_instances_of_systemd() -> None:
     block = "Id=orders-worker@r1.0123abcd.{}.service\nActiveState={}\nNRestarts=1\n"
     found = parse_show("orders", "\n".join([block.format(1, "active"), block.format(2, "activating")]))
-    (check,) = unit_checks("orders", {"worker": 1}, found)
+    (check,) = unit_checks("orders", {"worker": 1}, found, "r1")
     assert (check.status, check.found) == ("healthy", "1 of 2 active, 2 restarts, release r1")
-    (check,) = unit_checks("orders", {"worker": 2}, found)
+    (check,) = unit_checks("orders", {"worker": 2}, found, "r1")
     assert check.status == "degraded"
-    (check,) = unit_checks("orders", {"api": 1}, found)
+    (check,) = unit_checks("orders", {"worker": 1}, found, "r2")
+    assert (check.status, check.expected) == ("failed", "1 active in release r2")
+    (check,) = unit_checks("orders", {"api": 1}, found, "r1")
     assert (check.status, check.found) == ("failed", "0 of 0 active, 0 restarts, release none")
     assert "journalctl -u 'orders-api@*'" in check.message
 

@@ -163,3 +163,41 @@ def test_wrong_options_are_reported_together() -> None:
     )
     assert len(failed["problems"]) == 2
     assert "no regular expression" in failed["msg"]
+
+
+@pytest.mark.parametrize(
+    ("polls", "processes", "status", "found"),
+    [
+        ({"17@app1": 1, "18@app1": 1}, {"worker": [17, 18]}, "healthy", "2 pollers of 2 processes"),
+        ({"17@app1": 1}, {"worker": [17], "api": [18]}, "healthy", "1 pollers of 2 processes"),
+        ({"17@app1": 1}, {"worker": [17, 18]}, "degraded", "1 pollers of 2 processes; not 18 of worker"),
+        ({"17@app1": 1, "18@app1": 95}, {"worker": [17, 18]}, "degraded", "1 pollers of 2 processes; not 18 of worker"),
+        ({"17@app1": 95}, {"worker": [17]}, "failed", "0 pollers of 1 processes"),
+        ({"19@app1": 1}, {"worker": [17]}, "failed", "0 pollers of 1 processes"),
+        ({"19@app1": 1}, {"worker": []}, "failed", "0 pollers of 0 processes"),
+        ({}, {"worker": [17]}, "failed", "0 pollers of 1 processes"),
+    ],
+)
+def test_processes_that_poll_are_told_from_those_that_do_not(
+    polls: dict[str, float], processes: dict[str, list[int]], status: str, found: str
+) -> None:
+    fake = server(*(poller(identity, ago) for identity, ago in polls.items()))
+    wanted = {"processes": processes, "component": "orders", "polled_within_seconds": 90}
+    (check,) = look(fake, check=True, **wanted)["checks"]
+    assert (check["component"], check["name"]) == ("orders", "polls orders (workflow)")
+    assert (check["status"], check["found"]) == (status, found)
+    assert bool(check["message"]) == (status != "healthy")
+
+
+def test_a_name_of_its_own_counts_instead_of_the_processes() -> None:
+    wanted = {"processes": {"worker": [17]}, "identity_pattern": "^orders-"}
+    (check,) = look(server(poller("orders-1")), check=True, **wanted)["checks"]
+    assert (check["status"], check["found"]) == ("healthy", "1 pollers of 1 processes")
+
+
+def test_a_server_that_cannot_be_asked_is_a_check() -> None:
+    fake = server()
+    fake.failing["pollers"] = "unreachable"
+    (check,) = look(fake, check=True, component="orders")["checks"]
+    assert (check["component"], check["status"], check["found"]) == ("orders", "failed", "no answer")
+    assert "cannot pollers" in check["message"]

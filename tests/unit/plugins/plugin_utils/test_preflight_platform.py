@@ -504,23 +504,6 @@ def test_another_pm2_is_found_before_anything_is_replaced(
 
 
 @pytest.mark.parametrize(
-    ("source", "links", "count"),
-    [
-        ("distribution", {"/usr/local/bin/node": "/opt/pm2/node-24.21.0/bin/node"}, 1),
-        ("nodesource", {"/usr/local/bin/node": "/opt/pm2/node-24.21.0/bin/node"}, 1),
-        ("controller", {"/usr/local/bin/node": "/opt/pm2/node-24.21.0/bin/node"}, 0),
-        ("distribution", {}, 0),
-    ],
-)
-def test_a_node_that_hides_the_wanted_one_is_found(source: str, links: dict[str, str], count: int) -> None:
-    probe = {**PROBE, "artifacts": {"packages": {"/opt/pm2/node-24.21.0": {"links": links}}}}
-    values = {"pm2_worker_node_source": source, "pm2_worker_node_major": 24, "pm2_worker_node_version": "24.21.0"}
-    found = texts(platform.check_node(ROLES, values, probe))
-    assert len(found) == count
-    assert all("Remove /usr/local/bin/node, or set pm2_worker_node_source: controller." in text for text in found)
-
-
-@pytest.mark.parametrize(
     ("roles", "runtime", "lost", "found"),
     [
         (["postgres"], "container", ["/srv/data/PG_VERSION"], 1),
