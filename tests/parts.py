@@ -122,6 +122,13 @@ PARTS = (
         (_flows("sources"),),
     ),
     Part("removal", "applications are told of, refused, removed and come back", 12, (_flows("removal"),), "up"),
+    Part(
+        "hosts",
+        "what becomes of a host, as its page says; each way to be broken is told by status",
+        9,
+        (_flows("hosts", "status"),),
+        "up",
+    ),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
     Part(
         "renamed",

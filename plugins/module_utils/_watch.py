@@ -27,6 +27,9 @@ LOG_LINES = 20
 # Lines of a stack trace that are about Node.js and PM2, not about the application.
 INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
 
+# What a JSON answer may call itself, in any case of letters.
+WELL = ("healthy", "ok", "up", "pass", "passing", "ready", "running", "alive", "serving", "available", "success")
+
 # An application of this host is not behind a proxy. Ansible's open_url would do too, but takes each module that carries it
 # to a host a tenth of a second more.
 DIRECT = build_opener(ProxyHandler({}))
@@ -54,11 +57,13 @@ def health(url: str) -> tuple[bool, str]:
         code, body = error.code, error.read(4096).decode(errors="replace")
     except Exception as error:
         return False, str(getattr(error, "reason", error))
+    answered = f"{code} {body.strip()[:200]}".strip()
     with contextlib.suppress(ValueError):
         data = json.loads(body)
-        if isinstance(data, dict) and "status" in data:
-            return code == 200 and data["status"] == "healthy", f"{code} {body.strip()[:200]}"
-    return code == 200, f"{code} {body.strip()[:200]}"
+        said = data.get("status") if isinstance(data, dict) else None
+        if code == 200 and isinstance(said, str) and said.lower() not in WELL:
+            return False, f"{answered} (its status is none of {', '.join(WELL)})"
+    return code == 200, answered
 
 
 def on_port(url: str, declared: str, port: int) -> str:

@@ -154,6 +154,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._lock import STAL
 from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, UNITS, Instance, parse_show
 from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd
+from ansible_collections.durable.temporal.plugins.module_utils._watch import health
 
 # A server of an upstream, in a site that the role nginx has written.
 UPSTREAM = re.compile(r"^ +server ([^\s;]+:\d+) max_fails=0;$", re.MULTILINE)
@@ -454,6 +455,13 @@ def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
     )
 
 
+def health_check(application: str, url: str) -> Check:
+    """Whether an application answers as a deployment wants it to."""
+    healthy, found = health(url)
+    message = "" if healthy else f"Try: curl -i {url}"
+    return Check(application, url, "healthy" if healthy else "failed", found, "200, and a status that is well", message)
+
+
 def site_checks(declared: t.Collection[str], directory: str = _registry.SITES) -> list[Check]:
     """What stands behind nginx, as nginx sees it. That an application answers on its own host says nothing about it.
 
@@ -576,7 +584,7 @@ def main() -> None:
         if application.get("root"):
             checks += _release_checks(name, root, release, now_ms / 1000)
         if application.get("health_url"):
-            checks.append(_url_check(name, str(application["health_url"]), 200, 5))
+            checks.append(health_check(name, str(application["health_url"])))
     runtimes = {str(a["name"]): str(a.get("runtime", "pm2")) for a in options["applications"]}
     checks += declared_checks(runtimes, _registry.records(), _registry.runtimes())
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
