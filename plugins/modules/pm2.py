@@ -85,7 +85,8 @@ options:
       health_url:
         description:
           - Address that must answer 200, as seen from the managed host, before an application counts as running.
-          - When the answer is JSON with a C(status), that must be V(healthy).
+          - When the answer is JSON with a text as C(status), that must be V(healthy), V(ok), V(up), V(pass), V(passing),
+            V(ready), V(running), V(alive), V(serving), V(available) or V(success), in any case of letters.
         type: str
       candidate:
         description: Whether O(state=candidate) tries it. Without, it does nothing.
