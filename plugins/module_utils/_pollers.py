@@ -135,7 +135,9 @@ def check(queue: t.Mapping[str, t.Any], row: Row) -> Check:
     restart = "Look at its log, and restart it: it runs, and takes no tasks."
     if not row["ready"]:
         return Check(component, name, "failed", found, expected, f"{complaint(queue, row)} {restart}")
-    polling = {int(p["identity"].partition("@")[0]) for p in row["pollers"] if p["counts"] and OURS.match(p["identity"])}
+    polling = {
+        int(p["identity"].partition("@")[0]) for p in row["pollers"] if p["counts"] and OURS.match(p["identity"])
+    }
     for program, pids in own.items():
         if (idle := sorted(set(pids) - polling)) and polling & set(pids):
             said = ", ".join(map(str, idle))
@@ -145,7 +147,9 @@ def check(queue: t.Mapping[str, t.Any], row: Row) -> Check:
 
 def unasked(queues: t.Iterable[t.Mapping[str, t.Any]], error: TemporalError) -> list[Check]:
     """Checks for a server that could not be asked."""
-    return [Check(q["component"], f"polls {q['name']}", "failed", "no answer", "answers", error.message) for q in queues]
+    return [
+        Check(q["component"], f"polls {q['name']}", "failed", "no answer", "answers", error.message) for q in queues
+    ]
 
 
 def read(temporal: Temporal, queues: t.Sequence[t.Mapping[str, t.Any]]) -> list[tuple[t.Mapping[str, t.Any], Row]]:

@@ -239,7 +239,9 @@ def process_checks(
         restarts = sum(i.restarts for i in group)
         said = f"{len(running)} of {len(group)} online, {restarts} restarts, up {youngest:.0f} s, {_releases(running)}"
         advice = f"Look at: {application}-pm2 logs {name}; deploy.yml starts what is missing."
-        checks.append(_running(application, name, instances, [i.release for i in running], live, said, "online", advice))
+        checks.append(
+            _running(application, name, instances, [i.release for i in running], live, said, "online", advice)
+        )
     return checks
 
 
@@ -282,7 +284,8 @@ def node_check(application: str, executables: t.Mapping[int, str], wanted: str) 
         return []
     right = found == [expected]
     message = f"Something else was found first, or it was replaced since: restart them with: systemctl restart {application}-pm2"
-    said, status = ", ".join(found), t.cast("Status", "healthy" if right else "degraded")
+    said = ", ".join(found)
+    status: Status = "healthy" if right else "degraded"
     return [Check(application, "Node.js", status, said, expected, "" if right else message)]
 
 
@@ -345,9 +348,7 @@ def _release_checks(name: str, root: Path, release: str, now: float) -> list[Che
     return [release_check(name, release, log), *lock_checks(name, Lock(root / ".lock", Run("")).read(), now)]
 
 
-def unit_checks(
-    application: str, wanted: t.Mapping[str, int], found: t.Sequence[Instance], live: str
-) -> list[Check]:
+def unit_checks(application: str, wanted: t.Mapping[str, int], found: t.Sequence[Instance], live: str) -> list[Check]:
     """One check a process that systemd runs: instances active, their releases, restarts.
 
     :param live: id of the live release. Of builds from before, instances go on while they have workflows.

@@ -57,9 +57,13 @@ def compare(heading: str, found: set[str]) -> None:
 def bare() -> Iterator[Callable[[str], str]]:
     vm = ROOT / "scripts" / "vm"
     subprocess.run([vm, "new", BARE, "debian13"], check=True)
-    yield lambda command: subprocess.run(
-        ["docker", "exec", BARE, "sh", "-c", command], check=True, capture_output=True, text=True, timeout=120
-    ).stdout
+    yield (
+        lambda command: (
+            subprocess.run(
+                ["docker", "exec", BARE, "sh", "-c", command], check=True, capture_output=True, text=True, timeout=120
+            ).stdout
+        )
+    )
     subprocess.run([vm, "down", BARE], check=True)
 
 
@@ -98,7 +102,9 @@ def new(command: str, bare: Callable[[str], str], on_vm: Callable[..., str]) -> 
 def test_accounts(bare: Callable[[str], str], on_vm: Callable[..., str]) -> None:
     accounts = "getent passwd | cut -d: -f1"
     compare("Accounts", {name for name in new(accounts, bare, on_vm) if not name.startswith("_")})
-    assert set(bare("getent passwd").splitlines()) <= set(on_vm("getent passwd").splitlines()), "others are as they were"
+    assert set(bare("getent passwd").splitlines()) <= set(on_vm("getent passwd").splitlines()), (
+        "others are as they were"
+    )
 
 
 def test_units(bare: Callable[[str], str], on_vm: Callable[..., str]) -> None:

@@ -120,7 +120,12 @@ WAYS = {
         "docker stop temporal-ui", "docker start temporal-ui", "temporal-ui", "container", "failed", "exited"
     ),
     "Temporal is down": Way(
-        "docker stop temporal-server", "docker start temporal-server", "temporal-server", "container", "failed", "exited"
+        "docker stop temporal-server",
+        "docker start temporal-server",
+        "temporal-server",
+        "container",
+        "failed",
+        "exited",
     ),
     "the database is down": Way(
         "docker stop temporal-postgres",

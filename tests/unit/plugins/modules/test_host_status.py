@@ -103,7 +103,9 @@ def test_services() -> None:
 
 
 def process(name: str, status: str, release: str = "r2", pid: int = 17) -> Instance:
-    return Instance(name, number="0", pid=pid, status=status, restarts=0, started_ms=1000, definition="", release=release)
+    return Instance(
+        name, number="0", pid=pid, status=status, restarts=0, started_ms=1000, definition="", release=release
+    )
 
 
 @pytest.mark.parametrize(
