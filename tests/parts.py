@@ -58,11 +58,11 @@ def _flows(*names: str) -> tuple[str, ...]:
 
 CHECK = Part("check", "lint, types, unit tests, documentation", 3, (("scripts/check",),), "none", core=True)
 PARTS = (
-    Part("sanity", "ansible-test sanity on what a release contains", 4, (("scripts/sanity",),), "none", core=True),
+    Part("sanity", "ansible-test sanity on what a release contains", 3, (("scripts/sanity",),), "none", core=True),
     Part(
         "guards",
         "every guard, taken away once, is missed by a unit test",
-        12,
+        9,
         ((sys.executable, "tests/guards/guards.py"),),
         "none",
         core=True,
@@ -70,7 +70,7 @@ PARTS = (
     Part(
         "single_vm",
         "a bare host becomes the platform, and its workflows survive a reboot",
-        14,
+        9,
         (("rm", "-rf", ".local/molecule/secrets"), ("molecule", "test", "-s", "single_vm")),
         core=True,
     ),
@@ -102,7 +102,7 @@ PARTS = (
     Part(
         "newcomer",
         "the README's commands from the tarball, over SSH, on Debian 12 and 13",
-        16,
+        12,
         (_flows("newcomer"),),
         core=True,
     ),
@@ -118,29 +118,29 @@ PARTS = (
     Part(
         "sources",
         "a managed database, an engine of others, a registry, the vendor's repository, other sizes; Debian 12",
-        14,
+        10,
         (_flows("sources"),),
     ),
     Part("removal", "applications are told of, refused, removed and come back", 12, (_flows("removal"),), "up"),
     Part(
         "hosts",
-        "what becomes of a host, as its page says; each way to be broken is told by status",
-        9,
-        (_flows("hosts", "status"),),
+        "what becomes of a host, as its page says; each way to be broken is told; programs that know nothing of us",
+        13,
+        (_flows("hosts", "status", "samples"),),
         "up",
     ),
     Part("several", "an application on two hosts behind a third", 10, (_flows("several_hosts"),)),
     Part(
         "renamed",
         "other names, ports, root and size; two applications under both runtimes",
-        9,
+        7,
         (_flows("everything_renamed"),),
     ),
-    Part("azure", "every secret, and the certificate of the API, from a vault", 9, (_flows("azure_secrets"),), "up"),
+    Part("azure", "every secret, and the certificate of the API, from a vault", 7, (_flows("azure_secrets"),), "up"),
     Part(
         "rotation",
         "new passwords under load; secrets in every environment",
-        14,
+        16,
         (_flows("rotation"), _flows("references")),
         "up",
     ),
