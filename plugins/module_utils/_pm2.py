@@ -25,8 +25,12 @@ from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 
 # Statuses of a process that is on its way; it is waited for before anything is decided.
 UNDER_WAY = ("launching", "stopping")
+# A process that has ended, and that PM2 is to start again.
+CRASHED = "waiting restart"
 # A candidate has no work to finish when it is taken away.
 CANDIDATE_KILL_MS = 500
+# PM2 calls a process online that has not said in time that it is ready. A candidate is taken away before that.
+CANDIDATE_READY_MS = 3_600_000
 
 
 class Pm2Error(Exception):
@@ -101,7 +105,8 @@ def candidate(
     file: t.Mapping[str, t.Any], directory: str, release: str, port: int, names: t.Collection[str] | None = None
 ) -> dict[str, t.Any]:
     """The ecosystem that tries a release beside the live one: one instance of each process, as declared, but on a spare
-    port and a task queue of its own, so that it gets neither requests nor tasks. It is not restarted: a crash counts.
+    port and a task queue of its own, so that it gets neither requests nor tasks. It is not restarted: a crash counts. As
+    long as it has not said that it is ready, PM2 says that it is launching.
 
     :param file: the ecosystem of the application.
     :param directory: where the release lies.
@@ -122,9 +127,11 @@ def candidate(
             "instances": 1,
             "autorestart": False,
             "kill_timeout": CANDIDATE_KILL_MS,
+            "listen_timeout": CANDIDATE_READY_MS,
             "env": env,
         }
-        entries.append({**entry, **own})
+        # With a delay, PM2 says of one that has ended that it will be started again, which it never is.
+        entries.append({**{option: value for option, value in entry.items() if option != "restart_delay"}, **own})
     return {"apps": entries}
 
 
@@ -148,6 +155,11 @@ class Instance:
     index: str = ""
     # How long after a crash PM2 starts it again; none when it does not.
     restart_seconds: float | None = None
+
+    @property
+    def crashes(self) -> int:
+        """How often it has ended by itself: PM2 counts the starts after that."""
+        return self.restarts + (self.status == CRASHED)
 
 
 def parse(text: str) -> list[dict[str, t.Any]]:
@@ -303,13 +315,30 @@ def trouble(wanted: t.Sequence[t.Mapping[str, t.Any]], found: t.Sequence[Instanc
     return sentences
 
 
-def restarted(before: t.Sequence[Instance], now: t.Sequence[Instance]) -> dict[str, int]:
-    """Process name to the restarts of its instances since ``before``."""
-    earlier = {i.number: i.restarts for i in before}
+def unready(found: t.Iterable[Instance], now_seconds: float) -> str:
+    """A sentence about instances that run and have not said that they are ready; empty when there is none.
+
+    :param now_seconds: since the epoch.
+    """
+    ages = {i.name.removesuffix(CANDIDATE): now_seconds - i.started_ms / 1000 for i in found}
+    if not ages:
+        return ""
+    told = "; ".join(
+        f"{name} runs for {age:.0f} s and has not said that it is ready" for name, age in sorted(ages.items())
+    )
+    return (
+        f"{told}, and wait_ready is true. Let the program call process.send('ready') once it works, raise listen_timeout "
+        "if it needs longer, or declare wait_ready: false"
+    )
+
+
+def crashed(before: t.Sequence[Instance], now: t.Sequence[Instance]) -> dict[str, int]:
+    """Process name to the crashes of its instances since ``before``; all those of instances that were not there."""
+    earlier = {i.number: i.crashes for i in before}
     count: Counter[str] = Counter()
     for instance in now:
         # PM2 counts from 0 again after it has given up and is told to start.
-        count[instance.name] += max(0, instance.restarts - earlier.get(instance.number, 0))
+        count[instance.name] += max(0, instance.crashes - earlier.get(instance.number, 0))
     return {name: number for name, number in count.items() if number}
 
 

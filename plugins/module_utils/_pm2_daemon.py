@@ -23,8 +23,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ansible_collections.durable.temporal.plugins.module_utils._application import DEFINITION
+from ansible_collections.durable.temporal.plugins.module_utils._application import CANDIDATE, DEFINITION
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
+    CRASHED,
     UNDER_WAY,
     Instance,
     Pm2Error,
@@ -209,7 +210,7 @@ class Daemon:
 
         One that is about to start is waited for: when it ends before it was ready, PM2 takes that for a crash, and starts
         it again seconds after it was deleted. One that crashes may begin to start just then, so it is looked for as long
-        as it could come back.
+        as it could come back. What PM2 never starts again, such as a candidate, ends at once.
 
         :raises Pm2Error: PM2 says that it failed.
         """
@@ -234,9 +235,10 @@ class Daemon:
 
         until = time.monotonic() + LAUNCH_SECONDS
         left = [i for i in self.listing() if i.number in numbers] if numbers else []
-        crashing = [i for i in left if i.restart_seconds is not None and i.status in ("launching", "waiting restart")]
+        crashing = [i for i in left if i.restart_seconds is not None and i.status in ("launching", CRASHED)]
         while left:
-            settled = [i.number for i in left if i.status != "launching" or time.monotonic() > until]
+            starting = {i.number for i in left if i.status == "launching" and i.restart_seconds is not None}
+            settled = [i.number for i in left if i.number not in starting or time.monotonic() > until]
             if settled:
                 with ThreadPoolExecutor(len(settled)) as pool:
                     told = list(pool.map(tell, settled))
@@ -257,10 +259,10 @@ class Daemon:
         return instances(rows, release_of)
 
     def settled(self, wait_seconds: float) -> list[Instance]:
-        """The processes, after those that are about to start or stop have done so."""
+        """The processes, after those that are about to start or stop have done so. Candidates are no reason to wait."""
         end = time.monotonic() + wait_seconds
         found = self.listing()
-        while any(i.status in UNDER_WAY for i in found) and time.monotonic() < end:
+        while any(i.status in UNDER_WAY and not i.name.endswith(CANDIDATE) for i in found) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
             found = self.listing()
         return found

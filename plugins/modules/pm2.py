@@ -127,7 +127,8 @@ options:
       - V(candidate) tries what V(started) would start, beside what runs. It starts one instance of each process
         in the release that O(live) names, on a spare port and on a task queue of its own (C(-candidate-) and the release
         are appended to E(TEMPORAL_TASK_QUEUE)), and waits until it runs and answers. What runs is not touched. Nothing is
-        tried when no release is live yet.
+        tried when no release is live yet. One that has ended, or has C(wait_ready) and does not say within its
+        C(listen_timeout) that it is ready, is refused.
       - V(withdrawn) deletes candidates only. So does V(started), besides what it does.
       - V(deleted) deletes all processes of the applications.
     type: str
@@ -274,6 +275,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._client import Te
 from ansible_collections.durable.temporal.plugins.module_utils._errors import TemporalError
 from ansible_collections.durable.temporal.plugins.module_utils._plan import Plan
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
+    CRASHED,
     Actions,
     Instance,
     Pm2Error,
@@ -282,11 +284,12 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     additional,
     candidate,
     checks,
+    crashed,
     plan,
     present,
     processes,
-    restarted,
     trouble,
+    unready,
 )
 from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon import (
     POLL_SECONDS,
@@ -335,6 +338,8 @@ APPLICATION: dict[str, t.Any] = {
 STATES = ("started", "reloaded", "candidate", "withdrawn", "deleted")
 # A candidate must answer this often in a row: the first answer of a program may be its last.
 HEALTHY_ANSWERS = 3
+# What is launching so shortly before the time of PM2's patience is over does not get ready before that.
+SILENT_SECONDS = 0.5
 # How much the clocks of this host and of the server may differ.
 CLOCK_SECONDS = 60
 
@@ -439,6 +444,8 @@ class Work:
         # PM2's numbers of the instances from before, as far as they still run.
         self.before: set[str] = set()
         self.forced = False
+        # What to tell of processes that were started and never said that they were ready.
+        self.unready = ""
         # What runs as wanted, and since when.
         self.pids: set[int] = set()
         self.running_since = 0.0
@@ -527,6 +534,10 @@ class Work:
             self.daemon.call("save", "--force")
             if not self.plan:
                 self.plan.add("processes after a reboot", {"saved": False}, {"saved": True})
+        if self.unready:
+            self.module.warn(
+                f"{self.name}: {self.unready}. A release that is tried beside the live one is refused for it."
+            )
         if changed and self.wanted:
             self._compare_with_packaged()
 
@@ -574,7 +585,7 @@ class Work:
         others = {name: count for name, count in missing.items() if name not in tried}
         if not tried:
             self._end_before(alone)
-            self.daemon.start(additional(ecosystem, others, self._staying()))
+            self._begin(additional(ecosystem, others, self._staying()))
             return
         candidate = Candidate(self.module, self.application, self.daemon)
         candidate.pollers = self.pollers
@@ -586,6 +597,19 @@ class Work:
         self.daemon.start(answering)
         ending.wait()
         starting.wait()
+
+    def _begin(self, file: t.Mapping[str, t.Any]) -> None:
+        """Start a part of an ecosystem, and note what PM2 has taken for ready because it had waited for long enough.
+
+        :raises Pm2Error: PM2 says that it failed.
+        """
+        patience = {e["name"]: e["listen_timeout"] / 1000 - SILENT_SECONDS for e in file["apps"] if e["wait_ready"]}
+        starting = Background(lambda: self.daemon.start(file))
+        while not starting.done:
+            now = time.time()
+            launching = [i for i in self.daemon.listing() if i.status == "launching" and i.name in patience]
+            self.unready = unready((i for i in launching if now - i.started_ms / 1000 > patience[i.name]), now)
+            time.sleep(POLL_SECONDS)
 
     def _end_before(self, alone: t.Sequence[str]) -> None:
         """End what must be gone before its successor starts, which may get its number: PM2 counts anew from 0 when its
@@ -611,7 +635,8 @@ class Work:
         url = self.application["health_url"] if self.wanted else None
         ended = ending is not None and ending.done
         self.found = self.daemon.listing()
-        baseline = self._staying()
+        # Of those that have come, a crash while PM2 was starting the others counts, too.
+        baseline = [i for i in self._staying() if i.number in self.before]
         answer = ""
         while True:
             now = time.monotonic()
@@ -627,7 +652,7 @@ class Work:
                     wrong := self.pollers.missing(self.application["task_queues"] if self.wanted else (), staying)
                 ):
                     break
-            crashes = restarted(baseline, staying)
+            crashes = crashed(baseline, staying)
             lost = (
                 any(i.status == "errored" for i in staying)
                 or max(crashes.values(), default=0) > parameters["restarts_allowed"]
@@ -687,6 +712,8 @@ class Candidate:
         self.pollers = Pollers(module, application)
         self.found: list[Instance] = []
         self.queues: list[str] = []
+        # Candidates that are to say when they are ready, and within how many seconds.
+        self.patience: dict[str, float] = {}
 
     def run(self) -> None:
         """:raises Pm2Error: the release does not work; it is gone again, and what runs was not touched."""
@@ -755,6 +782,9 @@ class Candidate:
         declared = next((e["env"]["PORT"] for e in ecosystem["apps"] if "PORT" in e["env"]), "")
         logs = {e["name"]: [Path(e["error_file"]), Path(e["out_file"])] for e in file["apps"]}
         offsets = sizes(logs)
+        self.patience = {
+            e["name"] + CANDIDATE: e["listen_timeout"] / 1000 for e in ecosystem["apps"] if e["wait_ready"]
+        }
         queues = {e["env"]["TEMPORAL_TASK_QUEUE"] for e in file["apps"] if "TEMPORAL_TASK_QUEUE" in e["env"]}
         self.queues = sorted(queues) if names is None else []
         together = {"apps": file["apps"] + (more or {"apps": []})["apps"]}
@@ -764,24 +794,38 @@ class Candidate:
             url = on_port(self.application["health_url"] or "", declared, port)
             self._watch(file, url, starting, stable_seconds)
         except Pm2Error as error:
-            # What is still to come must be there to be taken away.
+            broken = self._lost() or [i.name for i in self.found if i.status != "online"]
+            said = "".join(logged(logs[name], offsets) for name in broken or logs)
+            # What is still to come must be there to be taken away. It comes as soon as what it waits for has ended.
             with contextlib.suppress(Pm2Error):
-                starting.wait()
-            said = "".join(logged(logs[name], offsets) for name in self._silent() or logs)
+                while not starting.done:
+                    self.end()
+                    time.sleep(POLL_SECONDS)
             raise RefusedError(
                 f"release {self.release} was tried beside the live one and refused: {error}.{said}"
             ) from None
         return starting
 
-    def _silent(self) -> list[str]:
-        """Candidates that do not run."""
-        return [i.name for i in self.found if i.status != "online"]
+    def _lost(self) -> list[str]:
+        """Candidates that have ended."""
+        return [i.name for i in self.found if i.status in ("stopped", "errored", CRASHED) or i.restarts]
+
+    def _overdue(self) -> list[Instance]:
+        """Candidates that should have said by now that they are ready."""
+        now = time.time()
+        return [i for i in self._unready() if now - i.started_ms / 1000 > self.patience[i.name]]
+
+    def _unready(self) -> list[Instance]:
+        """Candidates that run and have not said that they are ready, and are to."""
+        return [i for i in self.found if i.status == "launching" and i.name in self.patience]
 
     def _watch(self, file: t.Mapping[str, t.Any], url: str, starting: Background, stable_seconds: float) -> None:
         """Wait until every process runs and has done so for a moment, and the address answers several times in a row.
 
+        One that works by all other signs, and has not said so in time, will not say it any more.
+
         :param starting: what tells PM2 to start them.
-        :raises Pm2Error: one has crashed, or time is up.
+        :raises Pm2Error: one has crashed or does not say that it is ready, or time is up.
         """
         wanted = [{**p, "definition": e["env"][DEFINITION]} for p, e in zip(processes(file), file["apps"], strict=True)]
         start, began = time.monotonic(), time.time() - CLOCK_SECONDS
@@ -789,7 +833,9 @@ class Candidate:
         while True:
             starting.check()
             self.found = [i for i in self.daemon.listing() if i.name.endswith(CANDIDATE)]
-            wrong = trouble(wanted, self.found, self.release)
+            overdue = self._overdue()
+            working = [replace(i, status="online") if i in overdue else i for i in self.found]
+            wrong = trouble(wanted, working, self.release)
             if strays := self.pollers.strays(self.found, began):
                 raise Pm2Error(strays)
             stable_since = time.monotonic() if wrong else stable_since
@@ -800,10 +846,16 @@ class Candidate:
                     wrong = [f"{url} answers: {answer}; expected 200 and status healthy"]
             wrong = wrong or self.pollers.missing(self.queues if self.application["task_queues"] else (), self.found)
             settled = time.monotonic() - stable_since >= stable_seconds
-            if not wrong and settled:
+            if not wrong and settled and not overdue:
                 return
-            crashed = any(i.status in ("stopped", "errored") or i.restarts for i in self.found)
-            if crashed or time.monotonic() - start > self.wait:
+            if not wrong and settled:
+                raise Pm2Error(unready(overdue, time.time()))
+            late = time.monotonic() - start > self.wait
+            if lost := self._lost():
+                wrong = trouble([w for w in wanted if w["name"] in lost], self.found, self.release)
+            elif late and (text := unready(self._unready(), time.time())):
+                wrong = [*wrong, text]
+            if lost or late:
                 raise Pm2Error(f"{'; '.join(wrong) or 'its processes crash'} (after {time.monotonic() - start:.0f} s)")
             time.sleep(POLL_SECONDS)
 

@@ -2256,9 +2256,30 @@ PM2 = _guards(
     (
         "what is still to come when a candidate has failed",
         "Candidate.attempt",
-        "starting.wait()",
-        "None",
+        "starting.done",
+        "True",
         "test_a_candidate_that_crashes_is_refused_and_leaves_nothing",
+    ),
+    (
+        "a candidate that has ended",
+        "Candidate._watch",
+        "self._lost()",
+        "[]",
+        "test_a_candidate_that_has_ended_is_not_waited_for",
+    ),
+    (
+        "a candidate that works and never says that it is ready",
+        "Candidate._watch",
+        "self._overdue()",
+        "[]",
+        "test_a_candidate_that_works_and_never_says_so_is_refused_in_time",
+    ),
+    (
+        "a first release that never says that it is ready",
+        "Work._begin",
+        "now - i.started_ms / 1000 > patience[i.name]",
+        "False",
+        "test_a_first_release_that_never_says_that_it_is_ready_runs_with_a_warning",
     ),
     (
         "what answers is tried first",

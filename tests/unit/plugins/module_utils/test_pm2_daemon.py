@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+import time
 import typing as t
 from pathlib import Path
 
@@ -120,6 +121,24 @@ def test_an_instance_that_is_about_to_start_is_not_told_to_end(tmp_path: Path, m
     rpc.launching = {3: 10**9}
     daemon(tmp_path).end(["3"])
     assert rpc.running == set()
+
+
+def test_a_candidate_that_is_about_to_start_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {**ROW, "name": "worker-candidate", "pm_id": 3, "pm2_env": {"status": "launching", "autorestart": False}}
+    left, told = [row], []
+
+    def ask(_path: Path, method: str, *arguments: t.Any, timeout_seconds: float = 1) -> list[t.Any]:
+        if method == "deleteProcessId":
+            told.extend(arguments)
+            left.clear()
+        return [list(left)]
+
+    monkeypatch.setattr(_pm2_daemon, "ask", ask)
+    begun = time.monotonic()
+    assert [i.name for i in daemon(tmp_path).settled(30)] == ["worker-candidate"]
+    daemon(tmp_path).end(["3"])
+    assert told == [3]
+    assert time.monotonic() - begun < 10
 
 
 class Returning(Rpc):

@@ -14,12 +14,12 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2 import (
     actions,
     additional,
     checks,
+    crashed,
     ecosystem,
     instances,
     parse,
     plan,
     processes,
-    restarted,
     trouble,
 )
 from hypothesis import given
@@ -253,12 +253,15 @@ def test_trouble_is_named(change: dict[str, t.Any], says: str) -> None:
     assert "does not run" in trouble(wants, [], "r1")[0]
 
 
-def test_restarts_since_a_listing() -> None:
+def test_crashes_since_a_listing() -> None:
     worker = wanted()[0]
     before = [running(worker, 1, restarts=5), running(worker, 2, restarts=5)]
     now = [running(worker, 1, restarts=7), running(worker, 2, restarts=0), running(worker, 3, restarts=1)]
-    assert restarted(before, now) == {"worker": 3}
-    assert restarted(before, before) == {}
+    assert crashed(before, now) == {"worker": 3}
+    assert crashed(before, before) == {}
+    waiting = running(worker, 4, restarts=1, status="waiting restart")
+    assert crashed([], [waiting]) == {"worker": 2}
+    assert crashed([waiting], [running(worker, 4, restarts=2)]) == {}
 
 
 def test_checks() -> None:

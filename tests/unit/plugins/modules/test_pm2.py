@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -44,6 +45,10 @@ class FakePm2:
         self.started: list[Json] = []
         self.listening: set[str] = set()
         self.slowly = 0.0
+        # Programs that end at once.
+        self.ending: set[str] = set()
+        # Programs that never say that they are ready.
+        self.silent: set[str] = set()
         self.idle = threading.Event()
         # Some end while others start.
         self.changing = threading.Lock()
@@ -57,15 +62,19 @@ class FakePm2:
         # As PM2 itself: numbers start over when its list has been empty.
         self.next_number = self.next_number + 1 if self.rows else 0
         release = release or self.live
-        crashes = release in self.crashing
+        crashes = release in self.crashing or entry["name"].removesuffix("-candidate") in self.ending
         env = {
-            "status": "waiting restart" if crashes else "online",
-            "restart_time": 5 if crashes else 0,
+            "status": ("waiting restart" if entry.get("restart_delay") else "stopped") if crashes else "online",
+            "restart_time": 5 if crashes and entry["autorestart"] else 0,
+            "autorestart": entry["autorestart"],
+            "pm_uptime": time.time() * 1000,
             "pm_err_log_path": entry["error_file"],
             **entry["env"],
         }
         if crashes:
             Path(entry["error_file"]).write_text(f"Error: boom\n    at x (node:internal/y)\n    at {entry['script']}\n")
+        if entry["wait_ready"] and entry["name"].removesuffix("-candidate") in self.silent:
+            env["status"] = "launching"
         return {
             "name": entry["name"],
             "pid": self.pid,
@@ -100,6 +109,13 @@ class FakePm2:
             with self.changing:
                 for _instance in range(entry["instances"]):
                     self.rows.append(self.spawn(entry, release=tried))
+        # PM2 says that it has started them when they are ready or gone, or its patience has come to its end.
+        until = time.monotonic() + max(entry["listen_timeout"] / 1000 for entry in file["apps"])
+        while time.monotonic() < until and any(r["pm2_env"]["status"] == "launching" for r in self.rows):
+            time.sleep(0.01)
+        for row in self.rows:
+            if row["pm2_env"]["status"] == "launching":
+                row["pm2_env"]["status"] = "online"
         self.idle.set()
 
     def names(self) -> dict[str, str]:
@@ -461,6 +477,70 @@ def test_a_candidate_that_crashes_is_refused_and_leaves_nothing(fake: FakePm2, s
     assert "Error: boom" in refused["msg"]
     assert fake.idle.wait(5)
     assert fake.rows == before
+
+
+def test_a_candidate_that_has_ended_is_not_waited_for(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    fake.crashing.add("r2")
+    begun = time.monotonic()
+    refused = candidate(fake, options={"wait_seconds": 30})
+    assert "worker-candidate is stopped: 0 of 1 online, 0 restarts; api-" in refused["msg"]
+    assert time.monotonic() - begun < 10
+
+
+def test_what_has_ended_is_told_although_another_one_never_says_that_it_is_ready(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    before = list(fake.rows)
+    api = {"name": "api", "script": "a.js", "exec_mode": "cluster"}
+    fake.silent.add("worker")
+    fake.ending.add("api")
+    begun = time.monotonic()
+    refused = candidate(fake, options={"wait_seconds": 30}, processes=[{"name": "worker", "script": "w.js"}, api])
+    assert "refused: api-candidate is stopped: 0 of 1 online, 0 restarts (after 0 s)" in refused["msg"]
+    assert fake.idle.wait(5)
+    assert time.monotonic() - begun < 10
+    assert fake.rows == before
+
+
+@pytest.mark.parametrize(("works", "seconds"), [(True, 30), (False, 2)])
+def test_a_candidate_that_works_and_never_says_so_is_refused_in_time(
+    fake: FakePm2, monkeypatch: pytest.MonkeyPatch, works: bool, seconds: int
+) -> None:
+    health_url = "http://127.0.0.1:3000/health"
+    options: Json = {"processes": [{"name": "worker", "script": "w.js", "listen_timeout": 1000}]}
+    monkeypatch.setattr(pm2, "health", lambda _url: (True, "200"))
+    run(fake, task_queues=["orders"], port=3000, health_url=health_url, **options)
+    before = list(fake.rows)
+    monkeypatch.setattr(pm2, "health", lambda url: (works or ":3000/" in url, "refused"))
+    fake.silent.add("worker")
+    begun = time.monotonic()
+    refused = candidate(fake, health_url=health_url, options={"wait_seconds": seconds}, **options)
+    assert re.search(
+        r"worker runs for [12] s and has not said that it is ready, and wait_ready is true", refused["msg"]
+    )
+    assert "process.send('ready')" in refused["msg"]
+    assert "declare wait_ready: false" in refused["msg"]
+    assert ("answers: refused" in refused["msg"]) is not works
+    assert 1 <= time.monotonic() - begun < 10
+    assert fake.rows == before
+    options["processes"][0]["wait_ready"] = False
+    monkeypatch.setattr(pm2, "health", lambda _url: (True, "200"))
+    assert candidate(fake, health_url=health_url, **options)["candidates"]
+
+
+def test_a_first_release_that_never_says_that_it_is_ready_runs_with_a_warning(
+    fake: FakePm2, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options: Json = {"processes": [{"name": "worker", "script": "w.js", "listen_timeout": 1000}]}
+    fake.silent.add("worker")
+    assert run(fake, **options)["changed"]
+    warning = capsys.readouterr().err
+    assert re.search(r"orders: worker runs for \d s and has not said that it is ready", warning)
+    assert "declare wait_ready: false" in warning
+    fake.silent.clear()
+    switch(fake, "r2")
+    assert run(fake, **options)["changed"]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_candidate_that_does_not_answer_is_refused(fake: FakePm2, monkeypatch: pytest.MonkeyPatch) -> None:
