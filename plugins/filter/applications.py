@@ -9,7 +9,11 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.durable.temporal.plugins.module_utils import _registry
-from ansible_collections.durable.temporal.plugins.module_utils._application import InvalidApplication, normalise
+from ansible_collections.durable.temporal.plugins.module_utils._application import (
+    InvalidApplication,
+    normalise,
+    programs,
+)
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import ecosystem, processes
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import processes as instances
 from ansible_collections.durable.temporal.plugins.plugin_utils._environments import with_secrets
@@ -37,7 +41,7 @@ def _view(
     if view == "release":
         artifact = {"artifact": application["artifact"] or None, "sha256": application["artifact_sha256"] or None}
         record = f"{_registry.RECORDS}/{application['name']}.json"
-        return {**{k: application[k] for k in RELEASE}, **artifact, "record": record}
+        return {**{k: application[k] for k in RELEASE}, **artifact, "programs": programs(application), "record": record}
     if view == "replay":
         return {k: application[k] for k in REPLAY}
     if view == "host":

@@ -69,7 +69,7 @@ PRIVILEGED_GROUPS = ("adm", "disk", "docker", "kmem", "lxd", "root", "shadow", "
 DEFAULTS: dict[str, t.Any] = {
     "user": "workflow",
     "runtime": "pm2",
-    "dependencies": "npm",
+    "dependencies": None,
     "artifact": "",
     "artifact_sha256": "",
     "source": "",
@@ -159,6 +159,27 @@ SYSTEMD_NAMES = frozenset(_SYSTEMD_NAMES.split())
 # By which a worker knows its build.
 BUILD = ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_BUILD_ID")
 MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?|infinity")
+
+
+def programs(application: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Process of an application (normalised) to the file that it starts, below the release where it is not absolute.
+
+    Without those that are a program of the system for PM2, such as ``npm``.
+    """
+    if application["runtime"] == "systemd":
+        return {process["name"]: process["command"][0] for process in application["processes"]}
+    found = {process["name"]: str(process["script"]) for process in application["processes"]}
+    return {name: script for name, script in found.items() if "/" in script or "." in script}
+
+
+def _dependencies(runtime: str, processes: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    """How dependencies are installed when that is not declared: as the programs need it."""
+    paths = [process["command"][0].split("/") for process in processes if runtime == "systemd"]
+    if any(path[-1] == "node" or path[0] == "node_modules" for path in paths):
+        return "npm"
+    if any(path[0] == "venv" for path in paths):
+        return "wheels"
+    return "none" if paths else "npm"
 
 
 class InvalidApplication(ValueError):
@@ -331,7 +352,7 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
                 "hyphens and underscores, such as workflow."
             )
     for option, choices in CHOICES.items():
-        if application[option] not in choices:
+        if application[option] not in (*choices, DEFAULTS[option]):
             raise InvalidApplication(
                 f"application {name}: {option} is {application[option]!r}; expected {' or '.join(choices)}."
             )
@@ -343,6 +364,7 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         )
     runtime = application["runtime"]
     application["processes"] = [_process(name, runtime, process) for process in application["processes"]]
+    application["dependencies"] = application["dependencies"] or _dependencies(runtime, application["processes"])
     names = [process["name"] for process in application["processes"]]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise InvalidApplication(f"application {name}: process {', '.join(twice)} is declared twice.")

@@ -9,6 +9,7 @@ checks that too.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,10 +17,16 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.durable.temporal.plugins.module_utils._environment import digest
 from ansible_collections.durable.temporal.plugins.module_utils._release import ReleaseError, advice, file_digest
 from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account, run_as
 
 NPM_OPTIONS = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
+# What npm compares with the lock file, or installs by.
+MANIFEST = (
+    *("dependencies", "devDependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta"),
+    *("bundleDependencies", "bundledDependencies", "overrides", "workspaces", "engines"),
+)
 # The index of packages is not asked, and a wheel that is not exactly the locked one is refused.
 PIP_OPTIONS = ("--no-index", "--no-deps", "--require-hashes", "--find-links", "wheels", "-r", "requirements.lock")
 
@@ -28,6 +35,19 @@ def _said(result: subprocess.CompletedProcess[str]) -> str:
     """The end of what a program that failed said, in one line."""
     lines = [line.strip() for line in (result.stderr or result.stdout).splitlines()]
     return " | ".join(line for line in lines[-12:] if line)
+
+
+def manifest_digest(path: Path) -> str:
+    """Digest of what npm reads of a ``package.json``: dependencies that do not fit the lock file are for npm to refuse.
+
+    Its version, which each release may have another of, is no part of it.
+    """
+    try:
+        manifest = json.loads(path.read_text())
+        wanted = {key: manifest[key] for key in MANIFEST if key in manifest}
+    except (ValueError, TypeError):
+        return file_digest(path)
+    return digest([wanted], 32)
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,11 @@ class Npm:
     shared: str = "node_modules"
 
     def facts(self, account: Account, place: Path) -> dict[str, str]:
-        return {"lock_digest": file_digest(place / "package-lock.json"), "node": self.node_version(account)}
+        return {
+            "lock_digest": file_digest(place / "package-lock.json"),
+            "manifest_digest": manifest_digest(place / "package.json"),
+            "node": self.node_version(account),
+        }
 
     def node_version(self, account: Account) -> str:
         """:raises ReleaseError: there is no Node.js."""

@@ -41,13 +41,16 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PARTIAL = ".partial"
 LOCK = ".lock"
 # Of ``REVISION``, what the dependencies were installed from and with.
-FACTS = ("lock_digest", "node", "python")
+FACTS = ("lock_digest", "manifest_digest", "node", "python")
 # What an artifact holds at its root, by how its dependencies are installed (see ``_dependencies``).
 NEEDED: dict[str, tuple[str, ...]] = {
-    "npm": ("package.json", "package-lock.json", "dist/"),
+    "npm": ("package.json", "package-lock.json"),
     "wheels": ("requirements.lock", "wheels/"),
     "none": (),
 }
+# What the installation of dependencies makes.
+INSTALLED = ("node_modules", "venv")
+OTHERWISE = " Build it so, or declare dependencies: none for what runs as it is, such as a Go program, wheels for Python, npm for Node.js."
 # What the kernel says of a disk or a quota without room, and the words for it that package clients print.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_WORDS = ("ENOSPC", "EDQUOT", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
@@ -274,10 +277,40 @@ def check_link(path: str, target: str) -> None:
         )
 
 
-def check_members(members: t.Sequence[tarfile.TarInfo], kind: str = "npm") -> None:
+def check_programs(paths: t.Mapping[str, tarfile.TarInfo], programs: t.Mapping[str, str]) -> None:
+    """Check that an archive has the files that are to be started.
+
+    :param paths: its members by their paths.
+    :param programs: process to file; what is installed, or lies outside of the release, is not looked for.
+    :raises ReleaseError: which is missing, and where one of its name is.
+    """
+    for process, program in programs.items():
+        path = posixpath.normpath(program)
+        if path.startswith(("/", "../")) or path.split("/", 1)[0] in INSTALLED:
+            continue
+        # Nothing is written through links, but a program may be found through one.
+        for link in sorted((p for p, member in paths.items() if member.issym()), reverse=True):
+            if path == link or path.startswith(f"{link}/"):
+                target = posixpath.join(posixpath.dirname(link), paths[link].linkname)
+                path = posixpath.normpath(target + path[len(link) :])
+        if path in paths and not paths[path].isdir():
+            continue
+        name = posixpath.basename(path)
+        alike = sorted(p for p, member in paths.items() if posixpath.basename(p) == name and not member.isdir())
+        raise ReleaseError(
+            f"it has no {program}, which is what process {process} starts. "
+            + (f"It has {', '.join(alike[:3])}: declare that" if alike else "Declare the file that it has")
+            + ", or build it so that the file is there."
+        )
+
+
+def check_members(
+    members: t.Sequence[tarfile.TarInfo], kind: str = "npm", programs: t.Mapping[str, str] | None = None
+) -> None:
     """Check that an archive holds a release, and nothing that writes elsewhere.
 
     :param kind: how its dependencies are installed, a key of :data:`NEEDED`.
+    :param programs: process to the file that it starts.
     :raises ReleaseError: what is missing or unsafe.
     """
     paths: dict[str, tarfile.TarInfo] = {}
@@ -310,21 +343,24 @@ def check_members(members: t.Sequence[tarfile.TarInfo], kind: str = "npm") -> No
         if nested := sorted({p.split("/", 1)[0] for p in paths if p.endswith(f"/{needed[0]}") and p.count("/") == 1}):
             hint = f" They lie below {nested[0]}/: pack from inside it (tar -C {nested[0]} -czf FILE .)."
         raise ReleaseError(
-            f"it has no {' and no '.join(missing)}; a release is a .tar.gz with {', '.join(needed)} at its root.{hint}"
+            f"it has no {' and no '.join(missing)}; with dependencies {kind} a release is a .tar.gz with "
+            f"{' and '.join(needed)} at its root.{hint or OTHERWISE}"
         )
     if not any(member.isreg() for member in paths.values()):
         raise ReleaseError("it holds no file.")
+    check_programs(paths, programs or {})
 
 
-def check_archive(path: str | Path, kind: str = "npm") -> int:
+def check_archive(path: str | Path, kind: str = "npm", programs: t.Mapping[str, str] | None = None) -> int:
     """Check that a file is a release that can be unpacked. Returns the unpacked size in bytes.
 
+    :param programs: process to the file that it starts.
     :raises ReleaseError: why not.
     """
     try:
         with tarfile.open(path, "r:*") as archive:
             members = archive.getmembers()
-            check_members(members, kind)
+            check_members(members, kind, programs)
             return sum(m.size for m in members)
     except ReleaseError as error:
         raise ReleaseError(f"the artifact {path} cannot be used: {error}") from None

@@ -51,15 +51,21 @@ options:
         type: path
       dependencies:
         description:
-          - V(npm) is for Node.js. The artifact has C(package.json), C(package-lock.json) and C(dist/); C(npm ci) installs
-            from the lock file, without install scripts. A kept release with the same lock file lends its
-            C(node_modules) by hard links.
+          - V(npm) is for Node.js. The artifact has C(package.json) and C(package-lock.json); C(npm ci) installs from the
+            lock file, without install scripts. A kept release with the same lock file and the same declared dependencies
+            lends its C(node_modules) by hard links.
           - V(wheels) is for Python. The artifact has C(requirements.lock), which names versions and digests, and all of
             these wheels in C(wheels/). Each release gets a virtual environment C(venv) of them; nothing is fetched.
           - V(none) is for what runs as it is.
         type: str
         choices: [npm, wheels, none]
         default: npm
+      programs:
+        description:
+          - Process to the file of the release that it starts. An artifact without one of them is refused.
+          - What the installation of dependencies makes, and what lies outside of the release, is not looked for.
+        type: dict
+        default: {}
       sha256:
         description: Digest that O(applications[].artifact) must have, in hexadecimal. Checked on controller and host.
         type: str
@@ -298,6 +304,7 @@ APPLICATION: dict[str, t.Any] = {
     "group": {"type": "str"},
     "artifact": {"type": "path"},
     "dependencies": {"type": "str", "choices": list(NEEDED), "default": "npm"},
+    "programs": {"type": "dict", "default": {}},
     "sha256": {"type": "str"},
     "release": {"type": "str"},
     "before": {"type": "str"},
@@ -419,7 +426,7 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
         found = before.by_digest(digest)
         if found is None:
             if wanted["artifact"]:
-                check_archive(wanted["artifact"], wanted["dependencies"])
+                check_archive(wanted["artifact"], wanted["dependencies"], wanted["programs"])
             step.missing = not wanted["artifact"]
             found = step.install = Release(release_id(now, digest), digest)
             # Refused and interrupted deployments leave releases, and no switch comes to prune them.

@@ -1943,9 +1943,16 @@ RELEASES = _guards(
     (
         "the lock file",
         "",
-        "('package.json', 'package-lock.json', 'dist/')",
-        "('package.json', 'dist/')",
+        "('package.json', 'package-lock.json')",
+        "('package.json',)",
         "test_a_bad_archive_is_refused_by_name",
+    ),
+    (
+        "a program that is to be started",
+        "check_members",
+        "check_programs(paths, programs or {})",
+        "None",
+        "test_what_is_started_must_be_in_the_archive",
     ),
     (
         "a link instead of package.json",
@@ -1957,7 +1964,7 @@ RELEASES = _guards(
     (
         "archives are judged",
         "check_archive",
-        "check_members(members, kind)",
+        "check_members(members, kind, programs)",
         "None",
         "test_a_bad_archive_is_refused_by_name",
     ),
@@ -2146,7 +2153,7 @@ DEPLOYING = [
         (
             "the archive is judged before anything",
             "look",
-            "check_archive(wanted['artifact'], wanted['dependencies'])",
+            "check_archive(wanted['artifact'], wanted['dependencies'], wanted['programs'])",
             "None",
             "test_check_mode_finds_an_artifact_that_cannot_be_used",
         ),
@@ -2221,7 +2228,7 @@ DEPLOYING = [
         (
             "the archive is judged before it is sent",
             "ActionModule.run",
-            "check_archive(files[name][0], kinds[name])",
+            "check_archive(files[name][0], kinds[name], programs[name])",
             "None",
             "test_an_artifact_without_a_lock_file_is_not_sent",
         ),

@@ -96,6 +96,17 @@ def test_an_artifact_without_a_lock_file_is_not_sent(tmp_path: Path) -> None:
     assert controller.sent == []
 
 
+def test_an_artifact_without_a_program_that_is_declared_is_not_sent(tmp_path: Path) -> None:
+    controller = Controller()
+    path = artifact(tmp_path, "package.json", "package-lock.json", "lib/worker.js")
+    with pytest.raises(AnsibleActionFail, match=r"on the controller: .* no dist/worker\.js.* It has lib/worker\.js"):
+        controller.run(artifact=path, programs={"worker": "dist/worker.js"})
+    assert controller.sent == []
+    other = Controller()
+    other.run(artifact=path, programs={"worker": "lib/worker.js"})
+    assert other.sent == [path]
+
+
 GONE = 2**22 + 1
 
 

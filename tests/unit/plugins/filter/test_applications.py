@@ -184,6 +184,34 @@ def test_variables_for_every_process_that_the_runtime_has_for_something_else_are
     systemd_environments({}, [SYSTEMD_UNIT], {"status": "x"})
 
 
+@pytest.mark.parametrize(
+    ("programs", "dependencies"),
+    [
+        (["bin/worker"], "none"),
+        (["/usr/bin/python3"], "none"),
+        (["venv/bin/python"], "wheels"),
+        (["bin/api", "venv/bin/python"], "wheels"),
+        (["/usr/bin/node"], "npm"),
+        (["node_modules/.bin/tsx"], "npm"),
+        ([], "npm"),
+    ],
+)
+def test_what_systemd_runs_tells_how_its_dependencies_are_installed(programs: list[str], dependencies: str) -> None:
+    processes = [{"name": f"p{number}", "command": [program, "-v"]} for number, program in enumerate(programs)]
+    declared = {"name": "a", "runtime": "systemd", "processes": processes}
+    assert normalise(declared)["dependencies"] == dependencies
+    assert normalise({**declared, "dependencies": "npm"})["dependencies"] == "npm"
+    (view,) = applications({}, [declared], "release")
+    assert view["dependencies"] == dependencies
+    assert view["programs"] == {f"p{number}": program for number, program in enumerate(programs)}
+
+
+def test_what_pm2_starts_is_looked_for_in_the_release_unless_it_is_a_program_of_the_system() -> None:
+    processes = [{"name": "api", "script": "npm", "args": "start"}, {"name": "w", "script": "lib/w.js"}]
+    (view,) = applications({}, [{"name": "a", "processes": processes}], "release")
+    assert (view["dependencies"], view["programs"]) == ("npm", {"w": "lib/w.js"})
+
+
 def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:
     declared = [{"name": "a", "artifact": "a.tar.gz", "processes": [PROCESS], "environment": {"KEY": "canary"}}]
     (release,) = applications({}, declared, "release")

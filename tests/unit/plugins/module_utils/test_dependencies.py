@@ -86,7 +86,7 @@ def install(store: Store, name: str, files: Files, dependencies: Dependencies) -
 @pytest.mark.parametrize(
     ("kind", "files", "says"),
     [
-        ("wheels", {"wheels/x.whl": b""}, r"no requirements\.lock; a release is"),
+        ("wheels", {"wheels/x.whl": b""}, r"no requirements\.lock; with dependencies wheels a release is"),
         ("wheels", {"requirements.lock": b""}, "no wheels/"),
         ("wheels", {"app/requirements.lock": b"", "app/wheels/x": b""}, "lie below app/: pack from inside it"),
         ("wheels", {"package.json": b""}, r"no requirements\.lock and no wheels/"),

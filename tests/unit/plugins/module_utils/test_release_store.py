@@ -257,8 +257,7 @@ def test_a_good_archive(tmp_path: Path, prefix: str) -> None:
     [
         (without("package-lock.json"), [], "no package-lock.json;"),
         (without("package.json"), [], "no package.json;"),
-        (without("dist/worker.js"), [], "no dist/;"),
-        ({}, [], "no package.json and no package-lock.json and no dist/"),
+        ({}, [], "no package.json and no package-lock.json; .*declare dependencies: none for .* Go"),
         ({f"app/{k}": v for k, v in GOOD.items()}, [], "pack from inside it"),
         ({**GOOD, "/etc/cron.d/x": ""}, [], "outside the release"),
         ({**GOOD, "dist/../../x": ""}, [], "outside the release"),
@@ -278,6 +277,44 @@ def test_a_bad_archive_is_refused_by_name(
 ) -> None:
     with pytest.raises(ReleaseError, match=says):
         check_archive(archive(tmp_path / "a.tar.gz", files, extra))
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("dist/worker.js", ""),
+        ("./dist/worker.js", ""),
+        ("latest/worker.js", ""),
+        ("worker.js", ""),
+        ("node_modules/.bin/next", ""),
+        ("venv/bin/python", ""),
+        ("/usr/bin/node", ""),
+        ("../../shared/run", ""),
+        (
+            "lib/worker.js",
+            r"no lib/worker\.js, which is what process w starts\. It has dist/worker\.js, worker\.js: declare",
+        ),
+        ("dist", "no dist, which is what process w starts. Declare the file that it has"),
+        ("bin/worker", "no bin/worker"),
+    ],
+)
+def test_what_is_started_must_be_in_the_archive(tmp_path: Path, program: str, says: str) -> None:
+    links = [
+        special("dist", tarfile.DIRTYPE),
+        special("latest", tarfile.SYMTYPE, "dist"),
+        special("worker.js", tarfile.SYMTYPE, "latest/worker.js"),
+    ]
+    path = archive(tmp_path / "a.tar.gz", GOOD, links)
+    if not says:
+        assert check_archive(path, programs={"w": program}) == 5
+        return
+    with pytest.raises(ReleaseError, match=says):
+        check_archive(path, programs={"w": program})
+
+
+def test_a_release_needs_no_directory_that_nothing_is_started_from(tmp_path: Path) -> None:
+    files = {"package.json": "{}", "package-lock.json": "{}", "src/worker.mjs": "1"}
+    assert check_archive(archive(tmp_path / "a.tar.gz", files), programs={"w": "src/worker.mjs"}) == 5
 
 
 def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
@@ -395,6 +432,24 @@ def test_the_same_lock_file_shares_dependencies(store: Store, tmp_path: Path, ac
     inodes = [(store.releases / r / "node_modules/ms/env").stat().st_ino for r in ("r1", "r2", "r3")]
     assert inodes[0] == inodes[1] != inodes[2]
     assert (store.releases / "r1/REVISION").stat().st_ino != (store.releases / "r2/REVISION").stat().st_ino
+
+
+def test_dependencies_that_another_manifest_declares_are_not_shared(
+    store: Store, tmp_path: Path, account: Account, npm: Npm
+) -> None:
+    """npm is to compare them with the lock file, and refuses what does not fit."""
+    install(store, tmp_path, account, npm, "r1", GOOD)
+    install(
+        store, tmp_path, account, npm, "r2", {**GOOD, "package.json": '{"version": "1.0.1", "scripts": {"x": "y"}}'}
+    )
+    first, second = ((store.releases / r / "node_modules/ms/env").stat().st_ino for r in ("r1", "r2"))
+    assert first == second
+    for number, kind in enumerate(("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")):
+        files = {**GOOD, "package.json": json.dumps({kind: {"left-pad": "^1.3.0"}}), "dist/fail": ""}
+        with pytest.raises(ReleaseError, match="npm ci failed: error code E404"):
+            install(store, tmp_path, account, npm, f"r{number + 3}", files)
+    with pytest.raises(ReleaseError, match="npm ci failed: error code E404"):
+        install(store, tmp_path, account, npm, "r9", {**GOOD, "package.json": "no JSON", "dist/fail": ""})
 
 
 def test_a_failed_installation_leaves_nothing(store: Store, tmp_path: Path, account: Account, npm: Npm) -> None:
