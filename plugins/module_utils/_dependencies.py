@@ -9,8 +9,10 @@ checks that too.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import typing as t
@@ -27,6 +29,9 @@ MANIFEST = (
     *("dependencies", "devDependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta"),
     *("bundleDependencies", "bundledDependencies", "overrides", "workspaces", "engines"),
 )
+# Before each line, by version; and where the explanation of the command begins.
+NPM_MARK = re.compile(r"^npm (error|ERR!) ?")
+NPM_USAGE = ("Clean install a project", "Usage:")
 # The index of packages is not asked, and a wheel that is not exactly the locked one is refused.
 PIP_OPTIONS = ("--no-index", "--no-deps", "--require-hashes", "--find-links", "wheels", "-r", "requirements.lock")
 
@@ -48,6 +53,13 @@ def manifest_digest(path: Path) -> str:
     except (ValueError, TypeError):
         return file_digest(path)
     return digest([wanted], 32)
+
+
+def _told(result: subprocess.CompletedProcess[str]) -> str:
+    """The end of why npm has failed, in one line, without the explanation of its command that comes after it."""
+    lines = [NPM_MARK.sub("", line).strip() for line in (result.stderr or result.stdout).splitlines()]
+    reason = itertools.takewhile(lambda line: line not in NPM_USAGE, lines)
+    return " | ".join([line for line in reason if line and "A complete log of this run" not in line][-12:])
 
 
 @dataclass(frozen=True)
@@ -98,16 +110,7 @@ class Npm:
         except OSError as error:
             raise ReleaseError(f"npm cannot be run: {error}. Run site.yml first; it installs npm.") from None
         if result.returncode != 0:
-            lines = [
-                line
-                for line in (result.stderr or result.stdout).splitlines()
-                if "A complete log of this run" not in line
-            ]
-            raise ReleaseError(
-                "npm ci failed: "
-                + " | ".join(line.removeprefix("npm ").strip() for line in lines[-12:] if line.strip())
-                + advice(result.stderr)
-            )
+            raise ReleaseError(f"npm ci failed: {_told(result)}{advice(result.stderr)}")
 
 
 @dataclass(frozen=True)
