@@ -104,8 +104,10 @@ options:
       - V(live) installs them where they are missing, switches to them, and removes those beyond
         O(applications[].keep_releases) in the same order.
       - V(rejected) marks releases as bad. One that is live gives way to the one before it, if there is one. Deploying
-        its artifact again takes the mark off.
-      - V(settled) ends what O(keep_lock) began - it writes into the log how the run has ended, and frees the lock.
+        its artifact again takes the mark off; with O(keep_lock), that of a release that is still live is taken off by
+        V(settled).
+      - V(settled) ends what O(keep_lock) began - it writes into the log how the run has ended, and frees the lock. When
+        there is no O(reason), the run has not failed, and what is live is no longer marked as bad.
     type: str
     choices: [present, live, rejected, settled]
     default: present
@@ -216,7 +218,9 @@ applications:
       description: Two lines for the operator, with what is live, what was live before, and how to go back.
       type: str
 needed:
-  description: Whether a release has to be installed or made live, or a lock was met, so that a run has work to do or to finish.
+  description:
+    - Whether a release has to be installed or made live, is live and was rejected, or a lock was met, so that a run has work
+      to do or to finish.
   returned: always
   type: bool
 live:
@@ -333,6 +337,12 @@ class Step:
     def changed(self) -> bool:
         return self.before.as_item() != self.after.as_item()
 
+    @property
+    def doubted(self) -> bool:
+        """Whether the wanted release is live already, and was rejected: there was none before it to go back to."""
+        live = self.before.find(self.before.live)
+        return bool(live and live.bad and live.id == self.release)
+
     def result(self) -> dict[str, t.Any]:
         return {
             "name": self.wanted["name"],
@@ -403,12 +413,20 @@ def accepted(state: State, name: str, wanted: str) -> str:
     return found.id if found else ""
 
 
-def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datetime, going_to: str = "") -> Step:
+def look(
+    wanted: dict[str, t.Any],
+    target: str,
+    reason: str,
+    now: datetime.datetime,
+    going_to: str = "",
+    watched: bool = False,
+) -> Step:
     """Compare an application with what is wanted of it. Reads only.
 
     :param target: ``present``, ``live`` or ``rejected``.
     :param reason: why releases are rejected; empty when they are not to be marked as bad.
     :param going_to: the release that this run, or an interrupted one that it finishes, goes back to.
+    :param watched: whether the run goes on with looking whether what is live works. Then its end takes the mark off.
     """
     store = Store(wanted["root"])
     before = store.read()
@@ -437,7 +455,8 @@ def look(wanted: dict[str, t.Any], target: str, reason: str, now: datetime.datet
         step.release = before.live if finished else accepted(before, wanted["name"], wanted["release"])
         step.back = step.release in before.history
     if target == "live" and step.release:
-        step.after = after_prune(after_switch(step.after, step.release, step.back), wanted["keep_releases"])
+        switched = step.after if watched and step.doubted else after_switch(step.after, step.release, step.back)
+        step.after = after_prune(switched, wanted["keep_releases"])
     return step
 
 
@@ -540,9 +559,10 @@ class Work:
             self._act(step)
 
     def needed(self) -> bool:
-        """Whether something is to be installed or made live, or a run is at work or was interrupted."""
+        """Whether something is to be installed, made live or proven, or a run is at work or was interrupted."""
         return any(
             step.changed
+            or step.doubted
             or step.missing
             or step.release not in ("", step.before.live)
             or (step.store.root / LOCK).exists()
@@ -563,7 +583,8 @@ class Work:
             # The lock that this run has, or that an interrupted one has left, says where it was going.
             holder = Store(wanted["root"]).lock(self.run).read()
             try:
-                step = look(wanted, self.state, mark, now, holder.target if holder else "")
+                target = holder.target if holder else ""
+                step = look(wanted, self.state, mark, now, target, watched=self.module.params["keep_lock"])
             except NoWayBackError as error:
                 raise ReleaseError(f"{error} {ways_back(self.module.params['applications'])}") from None
             self._find_record(step)
@@ -624,16 +645,20 @@ class Work:
                 lock.free()
 
     def settle(self) -> None:
-        """Write down how the run has ended, and free its locks."""
+        """Write down how the run has ended, and free its locks. What is live after a run that has not failed works."""
         for wanted in self.module.params["applications"]:
             self._on(wanted)
-            store = Store(wanted["root"])
+            store, live = Store(wanted["root"]), None
             with contextlib.suppress(ReleaseError):  # which has been told, and must not keep the lock
-                self.live[wanted["name"]] = store.read().live
+                found = store.read()
+                self.live[wanted["name"]], live = found.live, found.find(found.live)
             lock = store.lock(self.run)
             holder = lock.read()
             if self.module.check_mode or holder is None or holder.run != self.run.id:
                 continue
+            if live and live.bad and not self.reason:
+                store.mark(live.id, "")
+                store.append(action="accept", application=wanted["name"], release=live.id, by=self.run.by)
             lock.free()
             since = datetime.datetime.fromtimestamp(int(holder.since), datetime.timezone.utc).isoformat()
             if any(str(entry.get("at", "")) >= since for entry in store.entries()):

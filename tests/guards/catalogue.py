@@ -2137,6 +2137,27 @@ DEPLOYING = [
         "modules/test_release.py",
         ("a disk that is full", "main", "OSError", "()", "test_a_full_disk_is_told_and_leaves_no_lock"),
         (
+            "a live release that was rejected is looked at again",
+            "Work.needed",
+            "step.doubted",
+            "False",
+            "test_a_live_release_that_was_rejected_is_no_longer_when_a_run_has_proven_it",
+        ),
+        (
+            "a live release that was rejected is not taken for good",
+            "look",
+            "watched and step.doubted",
+            "False",
+            "test_a_live_release_that_was_rejected_is_no_longer_when_a_run_has_proven_it",
+        ),
+        (
+            "a run that has failed takes no mark off",
+            "Work.settle",
+            "not self.reason",
+            "True",
+            "test_a_live_release_that_was_rejected_is_no_longer_when_a_run_has_proven_it",
+        ),
+        (
             "a user that is not there, before anything is done",
             "Work._look",
             "step.missing or step.install is not None",

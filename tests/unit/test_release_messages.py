@@ -71,6 +71,52 @@ def test_where_the_next_deployment_changes_nothing_of_it_there_is_no_such_senten
     assert told(release, application, live=live) == MOVED["outcome"]
 
 
+REJECTED = {"name": "greeter", "release": "r1", "live": "r1", "switched": False}
+
+
+def check(component: str, name: str, found: str) -> dict[str, str]:
+    return {"component": component, "name": name, "found": found}
+
+
+def test_what_could_not_go_back_is_told_with_what_runs_of_it() -> None:
+    seen = [
+        check("greeter", "process api", "0 online, 2 restarts, release none"),
+        check("other", "process api", "1 online, 0 restarts, release r9"),
+        check("greeter", "http://127.0.0.1:3000/health", "refused"),
+    ]
+    units = [check("greeter", "process worker", "1 active, 0 restarts, release r1")]
+    text = made(
+        "__app_release_outcome",
+        app_release_release="",
+        __app_release_back={"applications": [REJECTED, {**REJECTED, "name": "b", "live": "r0", "switched": True}]},
+        __app_release_pm2_stuck={"checks": seen},
+        __app_release_systemd_stuck={"checks": units},
+    )
+    assert " ".join(text.split()) == (
+        "greeter: release r1 was rejected; there is no earlier release to go back to, so it is still the live one. What of it "
+        "runs: api 0 online, 2 restarts, release none; worker 1 active, 0 restarts, release r1. Deploy a release that works, "
+        "or this one again when the cause lay elsewhere. b: release r1 was rejected; release r0 is live again."
+    )
+    blind = made("__app_release_outcome", app_release_release="", __app_release_back={"applications": [REJECTED]})
+    assert "What of it runs: that could not be seen. Deploy" in blind
+    assert made("__app_release_stuck", __app_release_back={"applications": [REJECTED]}) == ["greeter"]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"__app_release_left": {"live": {"greeter": "r1", "other": ""}}},
+        {"__app_release_left": {"skipped": True}, "__app_release_prepared": {"live": {"greeter": "r1", "other": ""}}},
+    ],
+    ids=["settled", "nothing to settle"],
+)
+@pytest.mark.parametrize("name", ["__app_release_outcome", "__app_release_untouched"])
+def test_a_host_on_which_nothing_was_switched_says_what_is_live(name: str, known: dict[str, t.Any]) -> None:
+    text = " ".join(made(name, app_release_release="", __app_release_back={}, **known).split())
+    assert text.startswith("Nothing was switched")
+    assert text.endswith(". greeter: release r1 is live. other: no release is live.")
+
+
 def test_the_queues_of_a_candidate_name_the_release_that_is_tried() -> None:
     worker = {"name": "greeter", "runtime": "systemd", "task_queues": ["greet"], "processes": []}
     tried = {"name": "greeter", "release": "r2", "pids": [17], "task_queues": ["greet-candidate-r2"]}

@@ -340,6 +340,30 @@ def test_a_run_keeps_others_out_until_it_is_settled(host: Path) -> None:
     assert run(host, options=ben, artifact=artifact(host, "two"))["changed"]
 
 
+def test_a_live_release_that_was_rejected_is_no_longer_when_a_run_has_proven_it(host: Path) -> None:
+    lazy = {"run": ANNA, "keep_lock": True, "lazy_lock": True}
+    one = artifact(host, "one")
+    run(host, options=lazy, artifact=one)
+    first = live(host)
+    run(host, state="rejected", release=first, options={"run": ANNA, "keep_lock": True, "reason": "no database"})
+    run(host, state="settled", options={"run": ANNA, "reason": "no database"})
+    assert "was rejected (no database)" in run(host, release=first)["msg"]
+
+    def again(reason: str) -> Json:
+        prepared = run(host, state="present", options=lazy, artifact=one)
+        assert not run(host, options=lazy, artifact=one)["changed"], "not before it was watched"
+        run(host, state="settled", options={"run": ANNA, "reason": reason})
+        return prepared
+
+    assert again("still no database")["needed"]
+    assert "was rejected (no database)" in run(host, release=first)["msg"]
+    assert again("")["needed"]
+    assert log(host)[-2:] == ["accept", "done"]
+    assert not run(host, state="present", options=lazy, artifact=one)["needed"]
+    run(host, artifact=artifact(host, "two"))
+    assert run(host, release="previous")["live"] == {"orders": first}
+
+
 def test_a_run_that_changed_nothing_leaves_no_trace(host: Path) -> None:
     run(host, artifact=artifact(host, "one"))
     lines = log(host)
