@@ -56,18 +56,36 @@ def release_of(pid: int) -> str:
 
 def listens(pid: int) -> bool:
     """Whether a process has a listening TCP socket of its own. In cluster mode the daemon has it."""
+    own = _files(pid)
+    return any(file in own for _port, file in _listening(pid))
+
+
+def has_port(pid: int, port: int) -> bool:
+    """Whether everything that listens on a TCP port, on whichever address, belongs to a process."""
+    found = {file for its_port, file in _listening(pid) if its_port == port}
+    return bool(found) and found <= _files(pid)
+
+
+def _files(pid: int) -> set[str]:
+    """What a process has open."""
     own: set[str] = set()
     with contextlib.suppress(OSError):
         for file in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 own.add(os.readlink(file))
+    return own
+
+
+def _listening(pid: int) -> list[tuple[int, str]]:
+    """Port of each listening TCP socket that a process could meet, and the socket as it is among open files."""
+    found = []
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
-                    return True
-    return False
+                if fields[3] == "0A":
+                    found.append((int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]"))
+    return found
 
 
 def ask(path: Path, method: str, *arguments: t.Any, timeout_seconds: float = SOCKET_SECONDS) -> list[t.Any]:
@@ -123,6 +141,13 @@ class Daemon:
                         f"after a reboot. End it (kill {pid}) and start the unit: systemctl restart {unit}."
                     )
         return properties.get("ActiveState") == "active"
+
+    def has_port(self, port: int) -> bool:
+        """Whether the daemon itself has a port, for processes that share it, and nobody else has it on another address."""
+        try:
+            return has_port(int((self.home / "pm2.pid").read_text()), port)
+        except (OSError, ValueError):
+            return False
 
     @contextlib.contextmanager
     def alone(self, wait_seconds: float) -> t.Iterator[None]:
@@ -289,7 +314,7 @@ class Background:
     """Something that is told to the daemon while other things go on. Without anything to tell it is done at once."""
 
     def __init__(self, tell: t.Callable[[], object] | None) -> None:
-        self._error: Pm2Error | None = None
+        self._error: Pm2Error | KeyError | None = None
         self._thread = threading.Thread(target=self._run, args=(tell,), daemon=True)
         if tell:
             self._thread.start()
@@ -297,11 +322,13 @@ class Background:
     def _run(self, tell: t.Callable[[], object]) -> None:
         try:
             tell()
-        except Pm2Error as error:
+        except (Pm2Error, KeyError) as error:  # the latter: an account that is not there
             self._error = error
 
     def check(self) -> None:
-        """:raises Pm2Error: it could not be done."""
+        """:raises Pm2Error: it could not be done.
+        :raises KeyError: the host has no such account.
+        """
         if self._error:
             raise self._error
 

@@ -16,7 +16,8 @@ description:
   - New instances are started beside the old ones. Only when they run, and the application answers, the old ones are told
     to end; they finish their work while the new ones are watched already. When the new ones fail, they are taken away
     and the old ones go on. Two instances cannot listen on one port unless PM2 shares it (C(exec_mode) V(cluster)), so
-    that one that listens itself ends before its successor starts.
+    that one that listens itself ends before its successor starts. So do those that share a port, when their successors
+    listen on another address of it.
   - Each application has its own PM2 daemon in a systemd unit. No PM2 command is run while that unit is not active,
     because PM2 would start a daemon outside of it, without its limits, that does not come back after a reboot.
   - PM2 reports success when it has started a program that crashes. After each action this module watches until all
@@ -263,6 +264,7 @@ changes:
 
 import contextlib
 import json
+import re
 import socket
 import time
 import typing as t
@@ -338,6 +340,8 @@ APPLICATION: dict[str, t.Any] = {
 STATES = ("started", "reloaded", "candidate", "withdrawn", "deleted")
 # A candidate must answer this often in a row: the first answer of a program may be its last.
 HEALTHY_ANSWERS = 3
+# What Node.js says of a port that another socket has.
+TAKEN_PORT = re.compile(r"EADDRINUSE[^\n]*?:(\d+)(?!\d*[:\d])")
 # What is launching so shortly before the time of PM2's patience is over does not get ready before that.
 SILENT_SECONDS = 0.5
 # How much the clocks of this host and of the server may differ.
@@ -444,6 +448,9 @@ class Work:
         # PM2's numbers of the instances from before, as far as they still run.
         self.before: set[str] = set()
         self.forced = False
+        # Process to its log files, and how long those were before anything was done.
+        self.logs: dict[str, list[Path]] = {}
+        self.offsets: dict[Path, int] = {}
         # What to tell of processes that were started and never said that they were ready.
         self.unready = ""
         # What runs as wanted, and since when.
@@ -514,8 +521,8 @@ class Work:
 
     def _apply(self) -> None:
         """:raises Pm2Error: it does not run as wanted."""
-        logs = self.daemon.logs()
-        offsets = sizes(logs)
+        self.logs = logs = self.daemon.logs()
+        self.offsets = offsets = sizes(logs)
         changed = bool(self.plan) or self.forced
         try:
             if changed:
@@ -561,16 +568,43 @@ class Work:
         alone = [i.number for i in self.found if i.number in self.actions.end and i.name in missing and listens(i.pid)]
         if missing:
             try:
-                self._start(missing, alone)
-                self._watch(0)
-            except Pm2Error:
-                if new := [i.number for i in self.daemon.listing() if i.number not in self.before]:
-                    self.daemon.end(new)
+                self._bring(missing, alone)
+            except RefusedError:
                 raise
+            except Pm2Error:
+                if not (blocking := self._in_the_way(missing)):
+                    raise
+                self.found = [i for i in self.found if i.number in self.before]
+                self._bring(missing, blocking)
         old = self.actions.end
         ending = Background((lambda: self.daemon.end(old)) if old else None)
         # Since they were seen to run: while the old ones end, that goes on.
         self._watch(self.module.params["stable_seconds"], ending)
+
+    def _bring(self, missing: t.Mapping[str, int], alone: t.Sequence[str]) -> None:
+        """Start what is missing, and wait until it runs.
+
+        :param alone: instances that must end before their successors start.
+        :raises Pm2Error: it does not. It is taken away again, and so is what was tried before it.
+        """
+        try:
+            self._start(missing, alone)
+            self._watch(0)
+        except Pm2Error:
+            found = self.daemon.listing()
+            if new := [i.number for i in found if i.number not in self.before or i.name.endswith(CANDIDATE)]:
+                self.daemon.end(new)
+            raise
+
+    def _in_the_way(self, missing: t.Iterable[str]) -> list[str]:
+        """Instances that share a port which PM2 has on another address than their successors want: these could not start, and
+        can as soon as the last instance that uses it has ended."""
+        names = set()
+        for name in missing:
+            said = "".join(logged([path], self.offsets) for path in self.logs.get(name, []))
+            if (taken := TAKEN_PORT.search(said)) and self.daemon.has_port(int(taken[1])):
+                names.add(name)
+        return [i.number for i in self.found if i.name in names and i.number in self.before & {*self.actions.end}]
 
     def _start(self, missing: t.Mapping[str, int], alone: t.Sequence[str]) -> None:
         """Start what is missing; what answers requests only after it was tried, when that was asked for.

@@ -2269,7 +2269,7 @@ PM2 = _guards(
     ),
     (
         "nothing is left of what failed",
-        "Work._replace",
+        "Work._bring",
         "self.daemon.end(new)",
         "None",
         "test_a_crashing_release_fails_although_pm2_is_content_and_leaves_the_old_one",
@@ -2280,6 +2280,20 @@ PM2 = _guards(
         "listens(i.pid)",
         "False",
         "test_what_listens_itself_ends_before_its_successor_starts",
+    ),
+    (
+        "a port that PM2 has on another address",
+        "Work._in_the_way",
+        "self.daemon.has_port(int(taken[1]))",
+        "True",
+        "test_what_shares_a_port_gives_way_to_what_listens_on_another_address",
+    ),
+    (
+        "candidates of a start that fails",
+        "Work._bring",
+        "i.name.endswith(CANDIDATE)",
+        "False",
+        "test_what_was_tried_does_not_outlive_a_start_that_fails",
     ),
     (
         "what is still to come when a candidate has failed",

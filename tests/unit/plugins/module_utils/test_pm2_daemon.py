@@ -19,6 +19,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._pm2_daemon impor
     Daemon,
     Pm2Error,
     ask,
+    has_port,
     listens,
 )
 
@@ -183,13 +184,21 @@ def test_what_cannot_be_told_is_left_to_the_command(tmp_path: Path, monkeypatch:
     assert called == [("delete", "6", "7")]
 
 
-def test_a_process_that_listens_is_known() -> None:
+def test_a_process_that_listens_is_known(tmp_path: Path) -> None:
     assert not listens(os.getpid())
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         assert not listens(os.getpid())
         server.listen()
         assert listens(os.getpid())
+        port = server.getsockname()[1]
+        assert has_port(os.getpid(), port)
+        assert not has_port(os.getpid(), port - 1)
+        assert not has_port(os.getppid(), port), "somebody else's"
+        (tmp_path / "pm2.pid").write_text(str(os.getpid()))
+        assert daemon(tmp_path).has_port(port)
+        (tmp_path / "pm2.pid").unlink()
+        assert not daemon(tmp_path).has_port(port)
     assert not listens(2**22 + 1)
 
 

@@ -71,6 +71,11 @@ class FakePm2:
             "pm_err_log_path": entry["error_file"],
             **entry["env"],
         }
+        sharing = [r for r in self.rows if r["name"] == entry["name"] and r["pm2_env"].get("HOST") != env.get("HOST")]
+        if entry["exec_mode"] == "cluster" and sharing:
+            env["status"] = "waiting restart"
+            with Path(entry["error_file"]).open("a") as file:
+                file.write(f"Error: bind EADDRINUSE {env['HOST']}:3000\n")
         if crashes:
             Path(entry["error_file"]).write_text(f"Error: boom\n    at x (node:internal/y)\n    at {entry['script']}\n")
         if entry["wait_ready"] and entry["name"].removesuffix("-candidate") in self.silent:
@@ -368,6 +373,56 @@ def test_an_ecosystem_that_is_given_is_written_and_compared(fake: FakePm2) -> No
     assert not run(fake, options={"ecosystems": {"/etc/another": "{}"}})["changed"]
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["the daemon's port", "somebody else's port"])
+def test_what_shares_a_port_gives_way_to_what_listens_on_another_address(
+    fake: FakePm2, monkeypatch: pytest.MonkeyPatch, ours: bool
+) -> None:
+    monkeypatch.setattr(pm2.Daemon, "has_port", lambda _self, port: ours and port == 3000)
+    run(fake, environment={"HOST": "127.0.0.1"})
+    before = list(fake.rows)
+    result = run(fake, environment={"HOST": "0.0.0.0"})
+    if not ours:
+        assert "bind EADDRINUSE 0.0.0.0:3000" in result["msg"]
+        assert fake.rows == before
+        return
+    assert result.get("msg") is None
+    assert fake.calls == [
+        "start",
+        "delete worker@r1 worker@r1 api@r1",
+        "delete api@r1",
+        "start",
+        "delete worker@r1 worker@r1",
+        "save --force",
+    ]
+    assert {r["pm2_env"]["HOST"] for r in fake.rows} == {"0.0.0.0"}
+    assert not run(fake, environment={"HOST": "0.0.0.0"})["changed"]
+
+
+@pytest.mark.parametrize(
+    ("said", "port"),
+    [
+        ("Error: bind EADDRINUSE 0.0.0.0:3000", "3000"),
+        ("Error: listen EADDRINUSE: address already in use :::3000", "3000"),
+        ("EADDRINUSE: address already in use fe80::1:3000", "3000"),
+        ('{"code":"EADDRINUSE","errno":-98,"address":"0.0.0.0","port":3000}', "3000"),
+        ("12:30:00 EADDRINUSE /run/x.sock", None),
+    ],
+)
+def test_the_port_that_is_taken_is_read_from_what_node_says(said: str, port: str | None) -> None:
+    found = pm2.TAKEN_PORT.search(said)
+    assert (found[1] if found else None) == port
+
+
+def test_what_was_tried_does_not_outlive_a_start_that_fails(fake: FakePm2) -> None:
+    run(fake, task_queues=["orders"], port=3000)
+    before = list(fake.rows)
+    candidate(fake)
+    switch(fake, "r2")
+    fake.crashing.add("r2")
+    assert run(fake, task_queues=["orders"], port=3000)["failed"]
+    assert fake.rows == before
+
+
 # --- Pollers
 
 
@@ -484,7 +539,7 @@ def test_a_candidate_that_has_ended_is_not_waited_for(fake: FakePm2) -> None:
     fake.crashing.add("r2")
     begun = time.monotonic()
     refused = candidate(fake, options={"wait_seconds": 30})
-    assert "worker-candidate is stopped: 0 of 1 online, 0 restarts; api-" in refused["msg"]
+    assert "refused: worker-candidate is stopped: 0 of 1 online, 0 restarts" in refused["msg"]
     assert time.monotonic() - begun < 10
 
 
