@@ -75,7 +75,7 @@ REJECTED = {"name": "greeter", "release": "r1", "live": "r1", "switched": False}
 
 
 def check(component: str, name: str, found: str) -> dict[str, str]:
-    return {"component": component, "name": name, "found": found}
+    return {"component": component, "name": name, "found": found, "status": "failed" if found[0] == "0" else "healthy"}
 
 
 def test_what_could_not_go_back_is_told_with_what_runs_of_it() -> None:
@@ -89,8 +89,8 @@ def test_what_could_not_go_back_is_told_with_what_runs_of_it() -> None:
         "__app_release_outcome",
         app_release_release="",
         __app_release_back={"applications": [REJECTED, {**REJECTED, "name": "b", "live": "r0", "switched": True}]},
-        __app_release_pm2_stuck={"checks": seen},
-        __app_release_systemd_stuck={"checks": units},
+        __app_release_pm2_seen={"checks": seen},
+        __app_release_systemd_seen={"checks": units},
     )
     assert " ".join(text.split()) == (
         "greeter: release r1 was rejected; there is no earlier release to go back to, so it is still the live one. What of it "
@@ -112,9 +112,26 @@ def test_what_could_not_go_back_is_told_with_what_runs_of_it() -> None:
 )
 @pytest.mark.parametrize("name", ["__app_release_outcome", "__app_release_untouched"])
 def test_a_host_on_which_nothing_was_switched_says_what_is_live(name: str, known: dict[str, t.Any]) -> None:
-    text = " ".join(made(name, app_release_release="", __app_release_back={}, **known).split())
+    text = made(name, app_release_release="", __app_release_back={}, **known).strip()
     assert text.startswith("Nothing was switched")
     assert text.endswith(". greeter: release r1 is live. other: no release is live.")
+
+
+def test_a_live_release_that_does_not_run_is_told() -> None:
+    seen = [
+        check("greeter", "process api", "0 online, 0 restarts, release none"),
+        check("greeter", "process worker", "2 online, 0 restarts, release r1"),
+        check("other", "process api", "1 online, 0 restarts, release r9"),
+    ]
+    text = made(
+        "__app_release_untouched",
+        __app_release_left={"live": {"greeter": "r1", "other": "r9"}},
+        __app_release_pm2_seen={"checks": seen},
+        __app_release_systemd_seen={"skipped": True},
+    )
+    assert " ".join(text.split()).endswith(
+        "greeter: release r1 is live, and does not run: api 0 online, 0 restarts, release none. other: release r9 is live."
+    )
 
 
 def test_the_queues_of_a_candidate_name_the_release_that_is_tried() -> None:
