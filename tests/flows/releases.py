@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,22 +33,39 @@ def early_timer(bundle: bytes) -> bytes:
     return bundle.replace(first, b"await (0, workflow_1.sleep)(10); " + first)
 
 
+def with_left_pad(manifest: bytes) -> bytes:
+    """A package that needs what its lock file does not have."""
+    declared = json.loads(manifest)
+    declared["dependencies"]["left-pad"] = "1.3.0"
+    return json.dumps(declared).encode()
+
+
 READY = "process.send && process.send('ready'); setInterval(() => {}, 1000);"
 UNHEALTHY = (
     "require('http').createServer((q, r) => { r.statusCode = 500; r.end('{\"status\":\"unhealthy\"}'); })"
     ".listen(process.env.PORT, () => process.send('ready'));"
 )
+SILENT = "const say = process.send; process.send = (m, ...more) => m === 'ready' || say.call(process, m, ...more);"
 NOWHERE = "process.env.TEMPORAL_ADDRESS = '127.0.0.1:1';"
 QUEUE = "process.env.TEMPORAL_TASK_QUEUE = 'order-processing-queue';"
 LIVE = "if (process.env.PORT === '3000' && process.env.TEMPORAL_TASK_QUEUE === 'order-processing-queue') "
 
 # Name → what is wrong with the release: edits of its files, and what the refusal says.
 BROKEN: dict[str, tuple[Mapping[str, Edit], str]] = {
-    "crashes at boot": ({API: instead("throw new Error('boom at boot');")}, "boom at boot"),
+    # PM2 would start it again and again: told as soon as it has ended.
+    "crashes at boot": ({API: instead("throw new Error('boom at boot');")}, r"\(after [0-9] s\)[\s\S]*boom at boot"),
     "never listens": ({API: instead(READY)}, "ECONNREFUSED|refused|answers"),
     "answers 500": ({API: instead(UNHEALTHY)}, "500"),
     "cannot reach Temporal": ({API: before(NOWHERE), WORKER: before(NOWHERE)}, "Temporal|503"),
-    "worker crashes": ({WORKER: instead("throw new Error('no work today');")}, "no work today"),
+    "worker crashes": (
+        {WORKER: instead("throw new Error('no work today');")},
+        r"\(after [0-9] s\)[\s\S]*no work today",
+    ),
+    "never says that it is ready": (
+        {WORKER: before(SILENT)},
+        "workflow-worker runs for .*has not said that it is ready",
+    ),
+    "does not fit its lock file": ({"package.json": with_left_pad}, r"Missing: left-pad@1\.3\.0 from lock file"),
     "worker never polls": ({WORKER: instead(READY)}, "pollers"),
     "polls the live queue": (
         {WORKER: before(QUEUE)},

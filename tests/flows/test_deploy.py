@@ -124,6 +124,21 @@ def test_a_broken_release_is_refused_before_anything_moves(
     settled(host, orders)
 
 
+def test_an_api_gets_to_another_address_on_which_it_listens(
+    inventory: Path, host: Host, orders: Orders, on_vm: OnVm
+) -> None:
+    def address() -> list[str]:
+        return [line.split()[3] for line in on_vm("ss -Hltn 'sport = :3000'").splitlines()]
+
+    before = address()
+    for extra in ({"topology_application_bind_address": "0.0.0.0"}, {}):
+        site = play("site", inventory, extra=extra)
+        assert site.rc == 0, site.failure
+        assert address() == (["0.0.0.0:3000"] if extra else before)
+        settled(host, orders)
+        assert play("site", inventory, extra=extra).changed == []
+
+
 def test_of_two_deployments_at_once_one_is_told_who_is_first(
     inventory: Path, host: Host, orders: Orders, tmp_path: Path
 ) -> None:

@@ -128,7 +128,11 @@ def test_what_roles_write_holds_secrets_wherever_an_environment_is_declared(tmp_
         "replay_command": ["replay"],
     }
     units = [
-        {**declared, "runtime": "systemd", "processes": [{"name": "worker", "command": ["worker"], "environment": {}}]}
+        {
+            **declared,
+            "runtime": "systemd",
+            "processes": [{"name": "worker", "command": ["/usr/bin/node", "w.js"], "environment": {}}],
+        }
     ]
     (ecosystems, replay, files, status) = render(
         # As the roles do: through another filter, and with what all processes get.
