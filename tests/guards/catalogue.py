@@ -2728,6 +2728,81 @@ STRAYS = [
     ),
 ]
 
+STATUS = [
+    *_guards(
+        "what status tells",
+        "modules/host_status.py",
+        "modules/test_host_status.py module_utils/test_watch.py",
+        (
+            "a process that PM2 has lost",
+            "runs",
+            "instance.status == 'online' and instance.pid > 0 and bool(instance.release)",
+            "instance.status == 'online'",
+            "test_processes",
+        ),
+        (
+            "a process of another release",
+            "_running",
+            "[release for release in releases if release == live]",
+            "list(releases)",
+            "test_a_process_of_another_release_is_told_what_to_do",
+        ),
+        ("another Node.js", "node_check", "found == [expected]", "True", "test_another_node_than_the_declared_one"),
+        (
+            "a file system without a free inode",
+            "disk_checks",
+            "has.f_files and not has.f_favail",
+            "False",
+            "test_each_file_system_is_told_once_and_one_that_is_read_only_fails",
+        ),
+        (
+            "a file system that is read-only",
+            "disk_checks",
+            "has.f_flag & os.ST_RDONLY",
+            "False",
+            "test_each_file_system_is_told_once_and_one_that_is_read_only_fails",
+        ),
+        ("data that is gone", "data_checks", "", "[]", "test_data_that_is_gone"),
+    ),
+    *_guards(
+        "who polls",
+        "module_utils/_pollers.py",
+        "modules/test_task_queue_info.py",
+        (
+            "nobody polls",
+            "check",
+            "not row['ready']",
+            "False",
+            "test_processes_that_poll_are_told_from_those_that_do_not",
+        ),
+        (
+            "some do not poll",
+            "check",
+            "(idle := sorted(set(pids) - polling)) and polling & set(pids)",
+            "(idle := [])",
+            "test_processes_that_poll_are_told_from_those_that_do_not",
+        ),
+    ),
+    *_guards(
+        "who polls",
+        "modules/task_queue_info.py",
+        "modules/test_task_queue_info.py",
+        (
+            "a worker that hangs is listed for minutes",
+            "filled",
+            "max(since or 0.0, time.time() - within)",
+            "since",
+            "test_processes_that_poll_are_told_from_those_that_do_not",
+        ),
+    ),
+    *_guards(
+        "what an application answers",
+        "module_utils/_watch.py",
+        "module_utils/test_watch.py",
+        ("a status that is not well", "health", "said.lower() not in WELL", "False", "test_answers"),
+    ),
+]
+
 COMPOSE = [
     *_guards(
         "compose",
@@ -4272,6 +4347,7 @@ GUARDS = [
     *CONTENTS,
     *ENGINE,
     *PRESENT,
+    *STATUS,
     *VERBS,
 ]
 
