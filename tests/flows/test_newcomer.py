@@ -40,9 +40,14 @@ HOSTS: Mapping[str, Mapping[str, Any]] = {
     "debian13": {},
     "debian12-engine": {"docker_source": "none", "pm2_worker_node_source": "controller"},
 }
-# What some houses have on every host: another language, and a umask with which only root may read what root has written.
+# What some houses have on every host: another language, a umask with which only root may read what root has written, and an old
+# Node.js of their own, which is found before that of the distribution and starts nothing here.
 HOUSE = """
 set -e
+for tool in node npm; do
+  printf '#!/bin/sh\\necho v16.20.2 >&2\\nexit 1\\n' >/usr/local/bin/$tool
+  chmod 755 /usr/local/bin/$tool
+done
 apt-get -qq update
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends locales
 sed -i 's/^# de_DE.UTF-8/de_DE.UTF-8/' /etc/locale.gen
@@ -251,6 +256,13 @@ def test_the_commands_of_the_readme_work_in_their_order(newcomer: Newcomer) -> N
         assert "changed=0" in newcomer.playbook(again)
     # From the collection itself, as everything else that the documents name.
     assert "changed=0" in newcomer.playbook("ansible-playbook -i inventory durable.temporal.status")
+
+
+def test_what_the_house_has_stays(newcomer: Newcomer) -> None:
+    if not on(newcomer.vm, "test -e /etc/sudoers.d/house && echo house", check=False):
+        pytest.skip("this host is in no house")
+    for tool in ("node", "npm"):
+        assert "v16.20.2" in on(newcomer.vm, f"cat /usr/local/bin/{tool}")
 
 
 def test_the_account_has_left_nothing_and_root_cannot_log_in(newcomer: Newcomer) -> None:
