@@ -141,7 +141,9 @@ class Host:
         self.on_vm = on_vm
 
     def live(self) -> dict[str, str]:
-        return {name: self.on_vm(f"basename $(readlink -f /opt/{name}/current)").strip() for name in NAMES}
+        return {
+            name: self.on_vm(f"basename $(readlink -f /opt/order-processing/{name}/current)").strip() for name in NAMES
+        }
 
     def greets(self) -> None:
         """Each program does a workflow."""
