@@ -27,6 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _validation, options = self.validate_argument_spec(
             argument_spec={
                 "registered": {"type": "list", "elements": "str", "required": True},
+                "checks": {"type": "dict", "default": {}},
                 "path": {"type": "str", "default": ""},
             }
         )
@@ -35,6 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for host in variables["ansible_play_hosts_all"]:
             of_host = variables["hostvars"][host]
             checks[host] = [check for name in options["registered"] for check in checks_of(of_host.get(name) or {})]
+            checks[host] += options["checks"].get(host, [])
             if host not in variables["ansible_play_hosts"]:
                 checks[host].append(
                     {
@@ -55,7 +57,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     f"path is {options['path']}; the report could not be written: {error}"
                 ) from error
         Display().display(render(report))
-        result.update(changed=False, failed=report["status"] == "failed", report=report)
-        if result["failed"]:
-            result["msg"] = f"{report['counts']['failed']} checks failed; the table above says which and what to do."
-        return result
+        if report["status"] == "failed":
+            # Ansible shows all that a failed task returns, which would be the report once more.
+            told = f"{report['counts']['failed']} checks failed; the table above says which and what to do."
+            return {**result, "changed": False, "failed": True, "msg": told}
+        return {**result, "changed": False, "report": report}

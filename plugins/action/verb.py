@@ -18,6 +18,7 @@ from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
+from ansible_collections.durable.temporal.plugins.plugin_utils import _environments as environments
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight as options_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
@@ -28,6 +29,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _verb as v
 from ansible_collections.durable.temporal.plugins.plugin_utils._controller import missing_files
 from ansible_collections.durable.temporal.plugins.plugin_utils._groups import OURS, check_groups
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
+from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 
 PLAYBOOKS = roles_.COLLECTION / "playbooks"
 ROLE = "verb"
@@ -35,6 +37,9 @@ WIRING = "topology"
 DEPLOYS = "app_release"
 APPLICATIONS = "topology_applications"
 SERIAL = "app_release_serial"
+CONNECTION = "topology_temporal_connection"
+DATABASE = "status_database"
+PASSWORDS = ("topology_postgres_superuser_password", "topology_database_password")
 
 Found = list[tuple[str, Problem]]
 
@@ -57,6 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._specs = roles_.read_specs()
         self._defaults = roles_.read_variables(self._loader, (WIRING, DEPLOYS))
         self._hosts = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
+        self._wrong: dict[str, set[str]] = {}
         self._follows: dict[str, set[str]] = {}
         spec = self._specs[ROLE][verb]
         values, problems = self._options(verb, spec, variables)
@@ -67,6 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems += self._applications(verb, values.get(f"{verb}_application") or "", variables)
         if verb == "remove":
             problems += self._stays(variables)
+        problems += self._roles(verb, variables)
         problems += self._names(verb, variables)
         if renew := values.get("rotate_renew"):
             problems += self._secrets(renew, variables)
@@ -78,7 +85,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**result, "changed": False, "failed": True, "msg": platform.refusal(errors)}
         checked = ArgumentSpecValidator(spec).validate(values).validated_parameters
         options = {name.removeprefix(f"{verb}_"): value for name, value in checked.items()}
-        return {**result, "changed": False, "options": options, "cautions": warnings, "environment": {}}
+        checks = self._unknown(variables) if verb == "status" else {}
+        return {
+            **result,
+            "changed": False,
+            "options": options,
+            "cautions": warnings,
+            "checks": checks,
+            "environment": {},
+        }
 
     # What was written on the command line
 
@@ -205,7 +220,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             found = options_.check_options({name: judged[name] for name in values}, values)
             found += roles_.check_derived(spec, self._defaults, of_host)
             of_roles = {name: of_host.get(name, default) for name, default in self._defaults.items()}
-            self._follows[host] = roles_.dependents(of_roles, {re.split(r"[.\[]", p.about)[0] for p in found})
+            self._wrong[host] = {re.split(r"[.\[]", p.about)[0] for p in found}
+            self._follows[host] = roles_.dependents(of_roles, self._wrong[host])
             where = roles_.places(of_host, Path(os.getcwd()))
             problems += [(host, options_.locate(problem, where)) for problem in found]
         return problems
@@ -218,11 +234,67 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return written if isinstance(written, list) else [written]
 
     def _render(
-        self, host: str, names: Iterable[str], variables: Mapping[str, t.Any]
+        self, host: str, names: Iterable[str], variables: Mapping[str, t.Any], roles: Iterable[str] = ()
     ) -> tuple[dict[str, t.Any], dict[str, str]]:
-        """The values of options on a host, with the defaults of their roles, and the causes of those without one."""
-        available = {**self._defaults, **self._hosts[host], "hostvars": variables["hostvars"]}
+        """The values of options on a host, with the defaults of their roles, and the causes of those without one.
+
+        :param roles: those whose defaults count as well.
+        """
+        defaults = {**self._defaults, **roles_.read_variables(self._loader, roles)}
+        available = {**defaults, **self._hosts[host], "hostvars": variables["hostvars"]}
         return roles_.render(self._templar.copy_with_new_env(available_variables=available), names)
+
+    # What they need
+
+    def _roles(self, verb: str, variables: dict[str, t.Any]) -> Found:
+        """Options of the roles that cannot be, or that cannot be rendered, such as those whose secret nobody has."""
+        problems: Found = []
+        roles: dict[str, list[str]] = {}
+        for group, role in verbs.VERBS[verb].reads.items():
+            for host in variables["groups"].get(group) or ():
+                roles.setdefault(host, []).append(role)
+        for host in (host for host in roles if host in variables["ansible_play_hosts_all"]):
+            spec = {name: option for role in roles[host] for name, option in self._specs[role]["main"].items()}
+            # Without the password, status looks at the rest.
+            defaults = {**self._defaults, **roles_.read_variables(self._loader, roles[host]), **self._hosts[host]}
+            options = spec.keys() - roles_.dependents(defaults, self._wrong.get(host, set())) - {DATABASE}
+            # The wiring's first: they are what people set.
+            values, failures = self._render(host, (*PASSWORDS, *sorted(options)), variables, roles[host])
+            needed = {cause for name, cause in failures.items() if name in options}
+            causes = {name: cause for name, cause in failures.items() if cause in needed}
+            found = options_.check_rendering(causes)
+            found += options_.check_options({name: spec[name] for name in sorted(options) if name in values}, values)
+            where = roles_.places(self._hosts[host], Path(os.getcwd()))
+            problems += [(host, options_.locate(problem, where)) for problem in found]
+        return problems
+
+    def _references(self, host: str, declared: Mapping[str, t.Any], variables: dict[str, t.Any]) -> list[Problem]:
+        """References in environments to secrets that cannot be had.
+
+        :param declared: names of options to their values.
+        """
+        known, failures = self._render(host, (*secrets.VARIABLES.values(), *secrets.SPEC, "inventory_dir"), variables)
+        try:
+            found = environments.judge(declared, known)
+        except SecretError as error:
+            return options_.check_rendering({**failures, "secrets_provider": str(error)})
+        where = roles_.places(dict(declared), Path(os.getcwd()), within=True)
+        problems = [Problem(place, f"{place} {text}") for place, text in found.items()]
+        return options_.check_rendering(failures) + [options_.locate(problem, where) for problem in problems]
+
+    def _unknown(self, variables: dict[str, t.Any]) -> dict[str, list[dict[str, str]]]:
+        """Host → a failed check, where there is no password to look into the database with.
+
+        What a provider would make up for a new platform is that of no database.
+        """
+        checks: dict[str, list[dict[str, str]]] = {}
+        for host in variables["groups"].get("temporal") or ():
+            if host in variables["ansible_play_hosts_all"]:
+                with secrets.known_only():
+                    failures = self._render(host, [DATABASE], variables, ["status"])[1]
+                if failures:
+                    checks[host] = [verbs.without_password(failures[DATABASE])]
+        return checks
 
     # What they are to be done with
 
@@ -237,6 +309,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             found, wanted = self._declarations(host, variables)
             problems += [(host, problem) for problem in found]
             declared[host] = [str(application.get("name")) for application in wanted]
+            if not found:
+                problems += [(host, problem) for problem in self._deployed(host, name, wanted, variables)]
             if verb == "deploy":
                 chosen = [name] if name else declared[host]
                 needed = platform.check_artifacts(wanted, missing_files(wanted), chosen)
@@ -268,6 +342,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems = platform.check_applications(wanted)
         where = roles_.places(self._hosts[host], Path(os.getcwd()))
         return [options_.locate(problem, where) for problem in problems], wanted
+
+    def _deployed(
+        self, host: str, name: str, wanted: list[dict[str, t.Any]], variables: dict[str, t.Any]
+    ) -> list[Problem]:
+        """Secrets that are missing of what is deployed.
+
+        :param name: of the only application that is; empty when all are.
+        """
+        own, environment = f"{DEPLOYS}_applications", f"{DEPLOYS}_environment"
+        values, failures = self._render(host, [environment, CONNECTION], variables)
+        where = roles_.places(self._hosts[host], Path(os.getcwd()))
+        problems = [options_.locate(problem, where) for problem in options_.check_rendering(failures)]
+        chosen = [application if name in ("", application.get("name")) else None for application in wanted]
+        declared = {own if own in self._hosts[host] else APPLICATIONS: chosen, environment: values.get(environment)}
+        return problems + self._references(host, declared, variables)
 
     def _stays(self, variables: dict[str, t.Any]) -> Found:
         """What keeps from knowing which applications stay. Whether ``--limit`` leaves a host out does not matter."""

@@ -28,6 +28,10 @@ options:
     type: list
     elements: str
     required: true
+  checks:
+    description: Further checks by host, each with the keys of those of a registered result.
+    type: dict
+    default: {}
   path:
     description: File on the controller that the report is written to as JSON. Empty writes none.
     type: str
@@ -45,6 +49,6 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description: The report - C(report.status), C(report.counts) and, by host, C(report.hosts).
-  returned: always
+  returned: success, so that a failed task shows it once
   type: dict
 """

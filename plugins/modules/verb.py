@@ -13,6 +13,7 @@ version_added: 0.1.0
 description:
   - Fails, with all problems in one message, when a variable of C(-e) is read by nothing, when an option has a value that
     it cannot take, when an application or a secret is named that is not there, when an application has no artifact, when
+    a secret that is needed is missing, when
     the groups of the inventory make no platform, when C(--limit) leaves out what is needed, when C(--tags) or
     C(--skip-tags) name what nothing has or leave nothing to do, or when a variable of this collection is set in two files
     of one group.
@@ -52,6 +53,11 @@ options:
   returned: success
   type: dict
   sample: {application: orders, reason: second build, take_over: false}
+checks:
+  description:
+    - Of C(status), by host, what cannot be looked at because a secret is missing, as checks for M(durable.temporal.report).
+  returned: success
+  type: dict
 environment:
   description: Empty. The later plays ask for it, so that they end at once where this task was left out.
   returned: success

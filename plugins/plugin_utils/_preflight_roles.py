@@ -64,7 +64,15 @@ def read_specs(root: Path = COLLECTION) -> Specs:
     for path in sorted(root.glob("roles/*/meta/argument_specs.yml")):
         data = yaml.load(path.read_bytes(), Loader=SafeLoader)
         entries = (data or {}).get("argument_specs") or {}
-        specs[path.parent.parent.name] = {name: dict(e.get("options") or {}) for name, e in entries.items()}
+        role = path.parent.parent
+        specs[role.name] = {name: dict(e.get("options") or {}) for name, e in entries.items()}
+        # Ansible shows the defaults of a specification, rendered, when a value does not fit: those that may hold a secret are
+        # left out of it.
+        written = role / "defaults" / "main.yml"
+        defaults = (yaml.load(written.read_bytes(), Loader=SafeLoader) or {}) if written.exists() else {}
+        for options in specs[role.name].values():
+            for name in options.keys() & defaults.keys():
+                options[name] = {"default": defaults[name], **options[name]}
     # Roles hand these on to a module, which would only tell a slip when it runs.
     for options in (options for entries in specs.values() for options in entries.values()):
         for name in options.keys() & HANDED_ON.keys():

@@ -58,6 +58,20 @@ def look_only() -> None:
     _looking = True
 
 
+_inventing = True
+
+
+@contextmanager
+def known_only() -> Iterator[None]:
+    """Nothing is made up meanwhile: a secret that nobody has is missing."""
+    global _inventing  # noqa: PLW0603
+    _inventing = False
+    try:
+        yield
+    finally:
+        _inventing = True
+
+
 def looks_only() -> bool:
     """Whether nothing may be written: the task only looks, or ``--check`` was given."""
     return _looking or bool(context.CLIARGS.get("check"))
@@ -84,7 +98,8 @@ class Renewable(t.Protocol):
 @dataclass
 class Generated:
     """Files on the controller, one a secret. A file that does not exist is written once, with a random value; unless
-    ``write`` is false, as in check mode: then a value is made up for the one who asks, and nothing is changed.
+    ``write`` is false, as in check mode: then a value is made up for the one who asks, and nothing is changed. With
+    ``known`` only, no value is made up at all.
 
     The directory is 0700, each file 0600. A value is complete when its name appears (written elsewhere, then linked),
     and of several processes that create the same one at once the first wins and all read its value.
@@ -97,19 +112,25 @@ class Generated:
     length: int = DEFAULT_LENGTH
     create: bool = True
     write: bool = True
+    known: bool = False
     name: str = "generated"
 
     def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
         found = {}
         for reference in references:
             value = self._read(reference.name)
-            if value is None and self.create:
+            if value is None and self.create and not self.known:
                 value = self._new(reference.name)
             if value is not None:
                 found[reference] = value
         return found
 
     def remedy(self, reference: Reference) -> str:
+        if self.create:
+            return (
+                f"bring {self.directory / reference.name} from the machine that made the platform, or set secrets_directory "
+                "to where such files are"
+            )
         return (
             f"write the value into {self.directory / reference.name}, "
             "or set secrets_generate_references: true where a made-up value will do (test systems)"
@@ -270,7 +291,8 @@ def _generated(options: Options) -> Provider:
             "secrets_directory is not set or relative, and there is no inventory directory to begin at. "
             "Set secrets_directory to the absolute path of a directory on the controller."
         )
-    return Generated(Path(options.directory), options.length, options.create, options.write and not looks_only())
+    write = options.write and not looks_only()
+    return Generated(Path(options.directory), options.length, options.create, write, not _inventing)
 
 
 def _azure_keyvault(options: Options) -> Provider:

@@ -13,7 +13,7 @@ import fnmatch
 import re
 import typing as t
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible import constants
@@ -38,13 +38,14 @@ class Verb:
 
     ``groups`` are those that must have a host left after ``--limit``; with ``whole``, ``--limit`` must leave out none of
     their hosts. With ``applications`` it works on what ``topology_applications`` declares. With ``others`` it looks at
-    hosts in none of our groups as well.
+    hosts in none of our groups as well. Of the hosts of a group, ``reads`` names the role whose options it needs.
     """
 
     groups: tuple[str, ...] = ()
     whole: bool = False
     applications: bool = False
     others: bool = False
+    reads: Mapping[str, str] = field(default_factory=dict)
 
 
 # Every playbook that begins with the check, by name. One that is not here has no options.
@@ -52,8 +53,8 @@ VERBS: dict[str, Verb] = {
     "site": Verb(),
     "deploy": Verb(groups=("app",), applications=True),
     "rollback": Verb(groups=("app",), applications=True),
-    "rotate": Verb(groups=("postgres", "temporal"), whole=True),
-    "status": Verb(),
+    "rotate": Verb(groups=("postgres", "temporal"), whole=True, reads={"postgres": "postgres", "temporal": "temporal"}),
+    "status": Verb(reads=dict.fromkeys(OURS, "status")),
     "remove": Verb(others=True),
 }
 # Options of roles that a playbook fills in → the option of the playbook, empty when it finds them out itself.
@@ -354,3 +355,18 @@ def check_serial(values: Mapping[str, t.Any]) -> list[Problem]:
             )
         ]
     return []
+
+
+def without_password(cause: str) -> dict[str, str]:
+    """The check of a database that cannot be looked into, for the report.
+
+    :param cause: what keeps from having the password.
+    """
+    return {
+        "component": "database",
+        "name": "password",
+        "status": "failed",
+        "found": "missing",
+        "expected": "that of the database, which was not asked without it",
+        "message": f"{' '.join(cause.split()).rstrip('.')}.",
+    }

@@ -2911,6 +2911,13 @@ SECRETS = _guards(
         "False",
         "test_everything_missing_is_reported_together_with_its_remedy",
     ),
+    (
+        "where only what is known counts nothing is made up",
+        "Generated.get",
+        "value is None and self.create and (not self.known)",
+        "value is None and self.create",
+        "test_nothing_is_made_up_where_only_what_is_known_counts",
+    ),
     ("values are masked", "fetch", "register(found.values())", "None", "test_values_are_registered_for_masking"),
     (
         "a renewal that was begun is finished",
@@ -4297,6 +4304,62 @@ VERBS = [
             "test_tags_of_an_import_and_of_plays_that_are_not_ours_are_left_alone",
         ),
         (
+            "secrets of what is deployed",
+            "ActionModule._applications",
+            "self._deployed(host, name, wanted, variables)",
+            "[]",
+            "test_a_secret_that_is_missing_is_told_before_anything_is_changed",
+        ),
+        (
+            "an application that is not deployed needs none",
+            "ActionModule._deployed",
+            "name in ('', application.get('name'))",
+            "True",
+            "test_a_secret_of_an_application_that_is_not_deployed_may_be_missing",
+        ),
+        (
+            "secrets of the connection",
+            "ActionModule._deployed",
+            "options_.check_rendering(failures)",
+            "[]",
+            "test_a_secret_of_the_connection_is_told_too",
+        ),
+        (
+            "what keeps from asking for secrets",
+            "ActionModule._references",
+            "options_.check_rendering({**failures, 'secrets_provider': str(error)})",
+            "[]",
+            "test_the_vault_of_a_missing_secret_is_asked_and_what_it_says_is_told",
+        ),
+        (
+            "passwords that a playbook needs",
+            "ActionModule._roles",
+            "options_.check_rendering(causes)",
+            "[]",
+            "test_a_password_that_is_missing_keeps_from_rotating",
+        ),
+        (
+            "a password that nothing needs",
+            "ActionModule._roles",
+            "cause in needed",
+            "True",
+            "test_a_password_that_is_missing_keeps_from_rotating",
+        ),
+        (
+            "values of the roles of a playbook",
+            "ActionModule._roles",
+            "options_.check_options({name: spec[name] for name in sorted(options) if name in values}, values)",
+            "[]",
+            "test_values_of_the_roles_of_a_playbook_are_judged",
+        ),
+        (
+            "a password that status has not",
+            "ActionModule.run",
+            "self._unknown(variables)",
+            "{}",
+            "test_status_says_that_the_password_is_missing",
+        ),
+        (
             "secrets to renew",
             "ActionModule._secrets",
             "not host or names.error_messages",
@@ -4305,6 +4368,26 @@ VERBS = [
         ),
     ),
 ]
+
+HEALTH_REPORT = _guards(
+    "report of the health",
+    "action/report.py",
+    "action/test_report_action.py",
+    (
+        "a report is shown once",
+        "ActionModule.run",
+        "{**result, 'changed': False, 'failed': True, 'msg': told}",
+        "{**result, 'changed': False, 'failed': True, 'msg': told, 'report': report}",
+        "test_a_report_is_shown_once",
+    ),
+    (
+        "checks of the playbook",
+        "ActionModule.run",
+        "options['checks'].get(host, [])",
+        "[]",
+        "test_checks_of_the_playbook_count_like_those_of_the_hosts",
+    ),
+)
 
 GUARDS = [
     *STARTER,
@@ -4327,6 +4410,7 @@ GUARDS = [
     *REMOVAL,
     *REMOVAL_REPORT,
     *REPORT,
+    *HEALTH_REPORT,
     *PROBE,
     *RELEASES,
     *LOCKS,

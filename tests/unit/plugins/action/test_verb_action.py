@@ -356,3 +356,93 @@ def test_values_that_cannot_be_are_told_before_a_host_is_asked(place: Place, pla
     status, output = place.run(*playbook.split())
     said = "vm1: topology_temporal_address (inventory/group_vars/all/main.yml:"
     refused((status, output), "1 problem; nothing was changed.", said, "expected a host and a port")
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "rollback", "deploy -e deploy_application=orders"])
+def test_a_secret_that_is_missing_is_told_before_anything_is_changed(place: Place, playbook: str) -> None:
+    application = {**ORDERS, "environment": {"COSMOS_KEY": "@keyvault/CosmosDbKey"}}
+    place.inventory("vm1", applications=[application], secrets_provider="env")
+    said = (
+        "vm1: topology_applications[0].environment.COSMOS_KEY (inventory/group_vars/all/main.yml:5) refers to the secret "
+        "CosmosDbKey, which is not known to the provider env; expected what it has. Set the environment variable "
+        "DURABLE_SECRET_COSMOSDBKEY."
+    )
+    refused(place.run(*playbook.split()), "1 problem;", said)
+
+
+def test_a_secret_of_an_application_that_is_not_deployed_may_be_missing(place: Place) -> None:
+    other = {**ORDERS, "name": "billing", "environment": {"KEY": "@keyvault/BillingKey"}}
+    place.inventory("vm1", applications=[ORDERS, other], secrets_provider="env")
+    assert "UNREACHABLE" in place.run("deploy", "-e", "deploy_application=orders")[1]
+    refused(place.run("deploy", "-e", "deploy_application=billing"), "topology_applications[1].environment.KEY")
+
+
+def test_the_vault_of_a_missing_secret_is_asked_and_what_it_says_is_told(place: Place) -> None:
+    application = {**ORDERS, "environment": {"COSMOS_KEY": "@keyvault/CosmosDbKey"}}
+    place.inventory("vm1", applications=[application], secrets_provider="azure_keyvault")
+    said = "vm1: secrets_provider cannot be rendered; expected a value. keyvault_vault is not set; expected the name"
+    refused(place.run("deploy"), said)
+
+
+def test_a_secret_of_the_connection_is_told_too(place: Place) -> None:
+    connection = {"api_key": "{{ lookup('durable.temporal.secret', 'cloud-key') }}"}
+    place.inventory("vm1", applications=[ORDERS], secrets_provider="env", topology_temporal_connection=connection)
+    said = "vm1: topology_temporal_connection (inventory/group_vars/all/main.yml:"
+    refused(place.run("deploy"), said, "cloud-key: set the environment variable DURABLE_SECRET_CLOUD_KEY")
+
+
+def test_a_password_that_is_missing_keeps_from_rotating(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.inventory("vm1", applications=[ORDERS], secrets_provider="env")
+    monkeypatch.setenv("DURABLE_SECRET_POSTGRES_SUPERUSER_PASSWORD", "known")
+    said = (
+        "1 problem; nothing was changed. - vm1: topology_database_password cannot be rendered; expected a value. 1 secret is "
+        "not known to the provider env: - temporal-database-password: set the environment variable "
+        "DURABLE_SECRET_TEMPORAL_DATABASE_PASSWORD. The same holds for postgres_users, temporal_database_password."
+    )
+    refused(place.run("rotate"), said)
+    monkeypatch.setenv("DURABLE_SECRET_TEMPORAL_DATABASE_PASSWORD", "known")
+    assert "UNREACHABLE" in place.run("rotate")[1]
+    # One that nothing needs may be missing.
+    monkeypatch.delenv("DURABLE_SECRET_POSTGRES_SUPERUSER_PASSWORD")
+    place.inventory("vm1", applications=[ORDERS], secrets_provider="env", postgres_superuser_password="own")
+    assert "UNREACHABLE" in place.run("rotate")[1]
+
+
+@pytest.mark.parametrize("playbook", ["rotate", "status"])
+def test_values_of_the_roles_of_a_playbook_are_judged(place: Place, playbook: str) -> None:
+    name = {"rotate": "postgres_port", "status": "status_max_failure_percent"}[playbook]
+    place.inventory("vm1", applications=[ORDERS], **{name: "many"})
+    refused(place.run(playbook), f"vm1: {name} (inventory/group_vars/all/main.yml:", "is 'many'; expected a")
+
+
+STATUS = """
+- import_playbook: durable.temporal.verb
+  vars:
+    __verb_name: status
+- hosts: vm1
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{ __verb.checks }}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ("env", "temporal-database-password: set the environment variable DURABLE_SECRET_TEMPORAL_DATABASE_PASSWORD."),
+        ("generated", "inventory/.secrets/temporal-database-password from the machine that made the platform, or set"),
+    ],
+)
+def test_status_says_that_the_password_is_missing(place: Place, provider: str, said: str) -> None:
+    place.inventory("vm1", applications=[ORDERS], secrets_provider=provider)
+    place.write("own.yml", STATUS)
+    _status, output = place.run("own.yml")
+    assert "component: database expected: that of the database, which was not asked without it found: missing" in output
+    assert f"1 secret is not known to the provider {provider}: - temporal-database-password:" in output
+    assert said in output
+    assert not (place.directory / "inventory" / ".secrets").exists()
+    # It goes on without.
+    assert "UNREACHABLE" in place.run("status")[1]
+    place.inventory("vm1", applications=[ORDERS], topology_database_password="own")
+    assert "found: missing" not in place.run("own.yml")[1]

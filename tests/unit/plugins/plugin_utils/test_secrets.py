@@ -25,6 +25,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     SecretError,
     directory_of,
     fetch,
+    known_only,
     password,
     provider,
     renewable,
@@ -78,6 +79,19 @@ def test_a_task_that_only_looks_keeps_nothing(tmp_path: Path, monkeypatch: pytes
 
 def _make(directory: Path) -> str:
     return Generated(directory).get([A])[A]
+
+
+def test_nothing_is_made_up_where_only_what_is_known_counts(tmp_path: Path) -> None:
+    options = Options(directory=str(tmp_path / "s"))
+    with known_only():
+        source = provider(["generated"], options)
+    with pytest.raises(
+        SecretError, match=r"bring .*/s/db from the machine that made the platform, or set secrets_directory"
+    ):
+        fetch(source, [Reference("db")])
+    assert not (tmp_path / "s").exists()
+    made = fetch(provider(["generated"], options), [Reference("db")])
+    assert fetch(source, [Reference("db")]) == made
 
 
 def test_forks_that_create_the_same_secret_agree(tmp_path: Path) -> None:
