@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settings import from_variables
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
+    RENEWED,
     SPEC,
     VARIABLES,
     provider,
@@ -47,12 +48,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 f"{', '.join(options['known'])}. A secret of an application is changed in its provider, and deploy.yml "
                 "hands it out."
             )
-        variables = rendered(self._templar, task_vars or {}, (*VARIABLES.values(), *SPEC, "inventory_dir"))
+        variables = rendered(self._templar, task_vars or {}, (*VARIABLES.values(), *SPEC, "inventory_dir", RENEWED))
         try:
             names, made = settings({"generate": True}, variables, os.environ)
             source = provider(names, dataclasses.replace(made, vault=lambda: from_variables(variables)))
             givers = renewable(source, options["names"], strict=begin)
-            waiting = [name for name, giver in givers.items() if giver.renewing(name)]
+            # What check mode has only told to be renewed.
+            told = variables.get(RENEWED) or [] if self._task.check_mode else []
+            waiting = [name for name, giver in givers.items() if name in told or giver.renewing(name)]
             changing = [name for name in givers if (name in waiting) != begin]
             if not self._task.check_mode:
                 for name, giver in givers.items():

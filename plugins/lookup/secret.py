@@ -100,11 +100,13 @@ from ansible_collections.durable.temporal.plugins.plugin_utils._key_vault_settin
 from ansible_collections.durable.temporal.plugins.plugin_utils._references import Reference, SecretError
 from ansible_collections.durable.temporal.plugins.plugin_utils._secrets import (
     KEPT,
+    RENEWED,
     SPEC,
     VARIABLES,
     Options,
     directory_of,
     fetch,
+    predicted,
     provider,
 )
 from ansible_collections.durable.temporal.plugins.plugin_utils._variables import rendered
@@ -127,7 +129,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         try:
             kept = bool(variables.get(KEPT, True))
             options = Options(directory, self.get_option("length"), write=kept, vault=vault)
-            source = provider(self.get_option("provider"), options)
+            renewed = rendered(self._templar, variables, [RENEWED]).get(RENEWED)
+            source = predicted(provider(self.get_option("provider"), options), renewed, options.length)
             found = fetch(source, [Reference(name) for name in names])
         except SecretError as error:
             raise AnsibleError(str(error)) from None

@@ -269,6 +269,38 @@ class First:
         return ", or ".join(p.remedy(reference) for p in self.providers)
 
 
+@dataclass
+class Renewed:
+    """A provider as it will be when these secrets have been renewed, for check mode, which renews none."""
+
+    source: Provider
+    names: frozenset[str]
+    length: int = DEFAULT_LENGTH
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def get(self, references: Sequence[Reference]) -> dict[Reference, str]:
+        rest = [r for r in references if r.name not in self.names]
+        return {
+            **(self.source.get(rest) if rest else {}),
+            **{r: password(self.length) for r in references if r.name in self.names},
+        }
+
+    def remedy(self, reference: Reference) -> str:
+        return self.source.remedy(reference)
+
+
+def predicted(source: Provider, renewed: t.Any, length: int) -> Provider:
+    """The provider, as it will be after a renewal that check mode has only told. Outside of check mode, as it is.
+
+    :param renewed: value of :data:`RENEWED`; nobody but a playbook of ours sets it.
+    """
+    names = frozenset(map(str, renewed)) if isinstance(renewed, list) and context.CLIARGS.get("check") else frozenset()
+    return Renewed(source, names, length) if names else source
+
+
 @dataclass(frozen=True)
 class Options:
     """What a provider may need to know. ``directory`` is on the controller; empty when nobody said one.
@@ -332,6 +364,8 @@ VARIABLES = {
 
 # A variable of plays that change no secret. Their tasks and templates are many processes, which share nothing else.
 KEPT = "__secrets_kept"
+# A variable of plays after a renewal: the names of the secrets that it was about.
+RENEWED = "__secrets_renewed"
 
 
 # The same variables as options of a role, for preflight.

@@ -4369,6 +4369,47 @@ VERBS = [
     ),
 ]
 
+RENEWALS = [
+    *_guards(
+        "renewals",
+        "plugin_utils/_secrets.py",
+        "lookup/test_secret.py",
+        (
+            "only check mode makes up what would be renewed",
+            "predicted",
+            "isinstance(renewed, list) and context.CLIARGS.get('check')",
+            "isinstance(renewed, list)",
+            "test_check_mode_sees_other_values_in_place_of_those_that_would_be_renewed",
+        ),
+        (
+            "check mode goes on as if it had renewed",
+            "predicted",
+            "Renewed(source, names, length)",
+            "source",
+            "test_check_mode_sees_other_values_in_place_of_those_that_would_be_renewed",
+        ),
+    ),
+    *_guards(
+        "renewals, the playbook",
+        "action/secret_renewal.py",
+        "action/test_secret_renewal.py",
+        (
+            "what check mode has told is settled",
+            "ActionModule.run",
+            "name in told",
+            "False",
+            "test_check_mode_settles_what_it_has_told_to_be_renewed",
+        ),
+        (
+            "nothing else is",
+            "ActionModule.run",
+            "variables.get(RENEWED) or [] if self._task.check_mode else []",
+            "variables.get(RENEWED) or []",
+            "test_check_mode_settles_what_it_has_told_to_be_renewed",
+        ),
+    ),
+]
+
 HEALTH_REPORT = _guards(
     "report of the health",
     "action/report.py",
@@ -4411,6 +4452,7 @@ GUARDS = [
     *REMOVAL_REPORT,
     *REPORT,
     *HEALTH_REPORT,
+    *RENEWALS,
     *PROBE,
     *RELEASES,
     *LOCKS,

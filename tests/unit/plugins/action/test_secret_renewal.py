@@ -54,6 +54,15 @@ def test_a_value_is_renewed_once_until_it_is_settled(directory: Path) -> None:
     assert ask(directory, "renewed", "database")["changed"]
 
 
+def test_check_mode_settles_what_it_has_told_to_be_renewed(directory: Path) -> None:
+    told = {"__secrets_renewed": ask(directory, "renewed", "database", check=True)["names"]}
+    assert ask(directory, "settled", *KNOWN, check=True, **told)["names"] == ["database"]
+    assert ask(directory, "settled", *KNOWN, **told)["names"] == []
+    # One renewal that has begun before is no other one.
+    ask(directory, "renewed", "database")
+    assert ask(directory, "settled", *KNOWN, check=True, **told)["names"] == ["database"]
+
+
 def test_a_name_that_is_not_ours_is_refused_with_those_that_are(directory: Path) -> None:
     with pytest.raises(AnsibleActionFail, match="datbase; expected one of database, superuser"):
         ask(directory, "renewed", "datbase")

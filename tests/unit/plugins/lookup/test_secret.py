@@ -13,6 +13,8 @@ import sys
 import typing as t
 from pathlib import Path
 
+import pytest
+
 COLLECTIONS = Path(__file__).resolve().parents[4] / ".local" / "collections"
 RENDER = """
 import json, sys
@@ -88,6 +90,39 @@ def test_nothing_is_kept_in_plays_that_change_no_secret(tmp_path: Path) -> None:
     )
     assert found == [32, 1]
     assert list(tmp_path.iterdir()) == []
+
+
+PREDICTS = """
+- hosts: localhost
+  gather_facts: false
+  vars:
+    __secrets_renewed: "{{ ['a'] }}"
+  tasks:
+    - ansible.builtin.assert:
+        that: (lookup('durable.temporal.secret', item.name) == item.value) is sameas item.same
+        quiet: true
+      loop:
+        - {name: a, value: known, same: SAME}
+        - {name: b, value: other, same: true}
+"""
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_check_mode_sees_other_values_in_place_of_those_that_would_be_renewed(tmp_path: Path, check: bool) -> None:
+    for name, value in (("a", "known"), ("b", "other")):
+        (tmp_path / name).write_text(value)
+    (tmp_path / "play.yml").write_text(PREDICTS.replace("SAME", str(not check).lower()))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"]
+    done = subprocess.run(
+        [*command, *(["--check"] if check else [])],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "DURABLE_SECRETS_DIRECTORY": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "a").read_text() == "known"
 
 
 def test_the_environment_is_a_provider() -> None:
