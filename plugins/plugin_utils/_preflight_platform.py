@@ -12,6 +12,7 @@ reported already. ``probe`` is what the module ``host_probe`` returned; empty wh
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import posixpath
 import re
 import typing as t
@@ -190,13 +191,17 @@ def _nginx_ports(values: Values) -> list[Port]:
     found: dict[int, Port] = {}
     for site in sites if isinstance(sites, list) else []:
         if isinstance(site, Mapping):
-            tls = site.get("tls") if isinstance(site.get("tls"), Mapping) else {}
-            opened = [_site_port(site, values), *([_site_port(site, values, tls)] if tls else [])]
-            for variable, number in opened:
+            for variable, number in _site_ports(site, values):
                 # Several sites may share a port: nginx tells them apart by host name.
                 if number:
                     found.setdefault(number, Port("nginx", variable, number, "", units=("nginx",)))
     return list(found.values())
+
+
+def _site_ports(site: Mapping[str, t.Any], values: Values) -> list[tuple[str, int]]:
+    """The ports that a site is on, each with the variable that says so."""
+    tls = site.get("tls") if isinstance(site.get("tls"), Mapping) else {}
+    return [_site_port(site, values), *([_site_port(site, values, tls)] if tls else [])]
 
 
 def _site_port(site: Mapping[str, t.Any], values: Values, tls: Mapping[str, t.Any] | None = None) -> tuple[str, int]:
@@ -212,24 +217,52 @@ def check_sites(values: Values) -> list[Problem]:
     """Sites of one edge that nginx could not tell apart: the same port and the same host name."""
     declared = values.get("nginx_sites")
     sites = [site for site in declared if isinstance(site, Mapping)] if isinstance(declared, list) else []
-    problems = [*_check_protocols(sites, values), *_check_certificates(sites, values)]
-    seen: dict[tuple[int, str], str] = {}
-    for site in sites:
-        _variable, port = _site_port(site, values)
-        for name in str(site.get("server_name") or "_").split():
+    shared = _check_ui(sites, values)
+    problems = [*_check_protocols(sites, values), *_check_certificates(sites, values), *shared]
+    # Told already, as what it is.
+    judged = [site for site in sites if site.get("kind") != "ui"] if shared else sites
+    seen: dict[tuple[int, int, str], str] = {}
+    told: set[tuple[str, str]] = set()
+    for site in judged:
+        own, names = str(site.get("name")), str(site.get("server_name") or "_").split()
+        for name, (secure, (_variable, port)) in itertools.product(names, enumerate(_site_ports(site, values))):
             # Names of hosts have no case, and may end in the dot of the root.
-            other = seen.setdefault((port, name.lower().rstrip(".")), str(site.get("name")))
-            if other != str(site.get("name")):
+            other = seen.setdefault((secure, port, name.lower().rstrip(".")), own)
+            if other != own and (own, name) not in told:
+                told.add((own, name))
                 shown = "_ (any name)" if name == "_" else name
                 problems.append(
                     wrong(
-                        f"server_name of the nginx site {site.get('name')}",
+                        f"server_name of the nginx site {own}",
                         f"{shown} on port {port}, as of the site {other}",
                         "a host name of its own",
                         "Set server_name of the application, such as orders.example.com.",
                     )
                 )
     return problems
+
+
+def _check_ui(sites: Sequence[Mapping[str, t.Any]], values: Values) -> list[Problem]:
+    """A UI without a host name on a port of applications: every name there that is not theirs would lead to it."""
+    # The first port of a site is for plain HTTP. One that is for both has been told.
+    taken = {
+        (secure, port): variable
+        for site in sites
+        for secure, (variable, port) in enumerate(_site_ports(site, values))
+        if site.get("kind") != "ui" and port
+    }
+    return [
+        wrong(
+            variable,
+            f"{port}, which is also {taken[secure, port]}",
+            "a port of its own, as the site of the UI has no host name",
+            "Change one of them, or write nginx_sites with a server_name for each.",
+        )
+        for site in sites
+        if site.get("kind") == "ui" and str(site.get("server_name") or "_") == "_"
+        for secure, (variable, port) in enumerate(_site_ports(site, values))
+        if (secure, port) in taken
+    ]
 
 
 CERTIFICATES = "/etc/nginx/tls"

@@ -667,7 +667,7 @@ PLATFORM = _guards(
     (
         "sites that nginx could not tell apart",
         "check_sites",
-        "other != str(site.get('name'))",
+        "other != own and (own, name) not in told",
         "False",
         "test_sites_that_nginx_could_not_tell_apart_are_found",
     ),
@@ -681,10 +681,24 @@ PLATFORM = _guards(
     ("ports of applications", "ports", _EACH_PORT, "False", "test_every_port_of_a_host_is_known"),
     (
         "ports of TLS sites",
-        "_nginx_ports",
+        "_site_ports",
         "[_site_port(site, values, tls)] if tls else []",
         "[]",
         "test_a_tls_site_takes_its_own_port",
+    ),
+    (
+        "a UI on the port of an application",
+        "_check_ui",
+        "(secure, port) in taken",
+        "False",
+        "test_a_ui_on_the_port_of_an_application_is_found",
+    ),
+    (
+        "a site is told once",
+        "check_sites",
+        "(own, name) not in told",
+        "True",
+        "test_sites_that_meet_on_the_port_of_https_are_found",
     ),
     (
         "a certificate without its key",

@@ -113,6 +113,31 @@ def test_sites_that_nginx_could_not_tell_apart_are_found() -> None:
     assert "b.example on port 80" in texts(platform.check_sites({**VALUES, "nginx_sites": two}))[0]
 
 
+@pytest.mark.parametrize("server_name", ["_", "a.example"])
+def test_a_ui_on_the_port_of_an_application_is_found(server_name: str) -> None:
+    sites = [{"name": "orders", "kind": "app", "server_name": server_name}, {"name": "temporal-ui", "kind": "ui"}]
+    values = {**VALUES, "nginx_sites": sites, "nginx_ui_port": 80}
+    assert texts(platform.check_sites(values)) == [
+        "nginx_ui_port is 80, which is also nginx_port; expected a port of its own, as the site of the UI has no host name. "
+        "Change one of them, or write nginx_sites with a server_name for each."
+    ]
+    # Without applications there is nothing to meet; with names they are told apart on purpose.
+    assert platform.check_sites({**values, "nginx_sites": sites[1:]}) == []
+    named = [{"name": "orders", "kind": "app", "server_name": "a.example"}, {**sites[1], "server_name": "ui.example"}]
+    assert platform.check_sites({**values, "nginx_sites": named}) == []
+
+
+def test_sites_that_meet_on_the_port_of_https_are_found() -> None:
+    tls = {"certificate": "c", "key": "k"}
+    sites = [{"name": name, "kind": "app", "listen": port, "tls": tls} for name, port in (("one", 81), ("two", 82))]
+    assert texts(platform.check_sites({**VALUES, "nginx_sites": sites})) == [
+        "server_name of the nginx site two is _ (any name) on port 443, as of the site one; expected a host name of its own. "
+        "Set server_name of the application, such as orders.example.com."
+    ]
+    same = [{key: value for key, value in site.items() if key != "listen"} for site in sites]
+    assert len(platform.check_sites({**VALUES, "nginx_sites": same})) == 1
+
+
 def test_a_tls_site_takes_its_own_port() -> None:
     sites = [{"name": "api", "kind": "app", "tls": {"certificate": "c", "key": "k"}}]
     assert [p.number for p in platform.ports(["nginx"], {**VALUES, "nginx_sites": sites})] == [80, 443]
