@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from vault_double import Double
 
 ROOT = Path(__file__).resolve().parents[4]
 COLLECTIONS = ROOT / ".local" / "collections"
@@ -382,6 +383,37 @@ def test_the_vault_of_a_missing_secret_is_asked_and_what_it_says_is_told(place: 
     place.inventory("vm1", applications=[application], secrets_provider="azure_keyvault")
     said = "vm1: secrets_provider cannot be rendered; expected a value. keyvault_vault is not set; expected the name"
     refused(place.run("deploy"), said)
+
+
+def test_a_secret_that_the_vault_lacks_is_told_with_the_vault(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = {**ORDERS, "environment": {"KNOWN": "@keyvault/Known", "COSMOS_KEY": "@keyvault/CosmosDbKey"}}
+    with Double(tmp_path / "double") as double:
+        double.services.put("Known", "value")
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", double.proxy)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        place.inventory(
+            "vm1",
+            applications=[application],
+            secrets_provider="azure_keyvault",
+            keyvault_vault=double.services.vault,
+            keyvault_auth_method="managed_identity",
+            keyvault_proxy=double.proxy,
+            keyvault_ca_certificate=str(double.ca_file),
+        )
+        said = (
+            "vm1: topology_applications[0].environment.COSMOS_KEY (inventory/group_vars/all/main.yml:9) refers to the secret "
+            "CosmosDbKey, which is not known to the provider azure_keyvault; expected what it has. Store it in "
+            "durable-local.vault.azure.net (az keyvault secret set --vault-name durable-local --name CosmosDbKey --file …)."
+        )
+        for playbook in ("deploy", "rollback"):
+            refused(place.run(playbook), "1 problem;", said)
+        double.services.put("CosmosDbKey", "value")
+        assert "UNREACHABLE" in place.run("deploy")[1]
+        double.services.fail("ForbiddenPlain")
+        refused(place.run("deploy"), "vm1: secrets_provider cannot be rendered", "not allowed on a disabled secret.")
 
 
 def test_a_secret_of_the_connection_is_told_too(place: Place) -> None:
