@@ -83,6 +83,8 @@ DEFAULTS: dict[str, t.Any] = {
     "health_url": "",
     "keep_releases": 5,
     "environment": {},
+    "npm_environment": {},
+    "install_scripts": None,
     "replay_command": [],
     "versioning": "none",
     "rollout_steps": [],
@@ -237,6 +239,12 @@ def _check_together(application: t.Mapping[str, t.Any]) -> None:
             f"{where}: versioning is {application['versioning']} and runtime {runtime}; only systemd keeps the builds of "
             "a worker deployment side by side. Set runtime to systemd, or versioning to none."
         )
+    for option in ("npm_environment", "install_scripts"):
+        if application[option] and application["dependencies"] != "npm":
+            raise InvalidApplication(
+                f"{where}: {option} is for npm, and dependencies is {application['dependencies']}; remove {option}, or set "
+                "dependencies to npm."
+            )
     if application["rollout_steps"] and not versioned:
         raise InvalidApplication(
             f"{where}: rollout_steps without versioning; set versioning to worker_deployment, or remove them."

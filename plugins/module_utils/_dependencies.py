@@ -32,6 +32,10 @@ MANIFEST = (
 # Before each line, by version; and where the explanation of the command begins.
 NPM_MARK = re.compile(r"^npm (error|ERR!) ?")
 NPM_USAGE = ("Clean install a project", "Usage:")
+# What npm puts a variable of its environment in for. With ? or a fallback, it may be missing.
+_IN_NPMRC = re.compile(r"(?<!\\)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# What install scripts of packages with native code call.
+_BUILDS = re.compile(r"node-gyp|node-pre-gyp|prebuild-install|cmake-js")
 # The index of packages is not asked, and a wheel that is not exactly the locked one is refused.
 PIP_OPTIONS = ("--no-index", "--no-deps", "--require-hashes", "--find-links", "wheels", "-r", "requirements.lock")
 
@@ -64,10 +68,16 @@ def _told(result: subprocess.CompletedProcess[str]) -> str:
 
 @dataclass(frozen=True)
 class Npm:
-    """npm on this host, with what it needs to reach a registry."""
+    """npm on this host, with what it needs to reach a registry.
+
+    ``own`` are variables of the application, which may be secrets. ``scripts`` names packages whose install scripts are run;
+    with ``None``, a package that needs its script is an error.
+    """
 
     executable: str = "npm"
     environment: t.Mapping[str, str] = field(default_factory=dict)
+    own: t.Mapping[str, str] = field(default_factory=dict, repr=False)
+    scripts: tuple[str, ...] | None = None
     kind: str = "npm"
     # The dependencies of a Temporal worker unpack to about 270 MB, and npm's cache takes 120 MB the first time; with less
     # free space npm fails half-way.
@@ -75,11 +85,13 @@ class Npm:
     shared: str = "node_modules"
 
     def facts(self, account: Account, place: Path) -> dict[str, str]:
-        return {
+        facts = {
             "lock_digest": file_digest(place / "package-lock.json"),
             "manifest_digest": manifest_digest(place / "package.json"),
             "node": self.node_version(account),
         }
+        # What was built is a part of what is lent.
+        return {**facts, "scripts": " ".join(sorted(self.scripts))} if self.scripts else facts
 
     def node_version(self, account: Account) -> str:
         """:raises ReleaseError: there is no Node.js."""
@@ -94,23 +106,101 @@ class Npm:
     def install(self, account: Account, place: Path, final: Path, cache: Path) -> None:
         """Install the dependencies of the lock file as the application's user.
 
-        :raises ReleaseError: npm failed; with the end of what it said.
+        :raises ReleaseError: npm failed, with the end of what it said; or a package is not complete without its script.
         """
+        self._check_npmrc(place)
         for directory in (cache, cache / "npm"):
             directory.mkdir(exist_ok=True)
             os.chown(directory, account.uid, account.gid)
-        argv = [self.executable, *NPM_OPTIONS, "--cache", str(cache / "npm"), "--loglevel", "warn"]
-        environment = {"HOME": str(cache), "NODE_ENV": "production", **self.environment}
+        self._npm(account, NPM_OPTIONS, place, cache)
+        native = unbuilt(place)
+        if self.scripts is None and native:
+            raise ReleaseError(
+                f"{', '.join(native)} {'needs' if len(native) == 1 else 'need'} native code that an install script makes, and "
+                f"those are not run; expected install_scripts of the application to name what is to be built. Set "
+                f"install_scripts: {json.dumps(native)}, or [] when the application does without."
+            )
+        if self.scripts:
+            packages = _packages(place)
+            if unknown := sorted(set(self.scripts) - {name for name, _path, _entry in packages}):
+                raise ReleaseError(
+                    f"install_scripts of the application names {', '.join(unknown)}; expected packages of "
+                    "package-lock.json. Correct it."
+                )
+            self._npm(
+                account, ("rebuild", "--ignore-scripts=false", "--foreground-scripts", *self.scripts), place, cache
+            )
+            if left := sorted(set(self.scripts) & set(unbuilt(place))):
+                raise ReleaseError(
+                    f"npm rebuild has made no native code of {', '.join(left)}. Look at their install scripts."
+                )
+
+    def _check_npmrc(self, place: Path) -> None:
+        """:raises ReleaseError: the release's ``.npmrc`` reads variables that npm does not have."""
+        try:
+            lines = (place / ".npmrc").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return
+        read = {name for line in lines if line.strip()[:1] not in ("#", ";") for name in _IN_NPMRC.findall(line)}
+        if missing := sorted(read - {*self.environment, *self.own}):
+            raise ReleaseError(
+                f".npmrc of the release reads {', '.join(missing)}, which npm does not have here; expected npm_environment of "
+                f"the application to have it. Set npm_environment: {{{missing[0]}: '@keyvault/Name'}}, or a value."
+            )
+
+    def _npm(self, account: Account, words: t.Sequence[str], place: Path, cache: Path) -> None:
+        """:raises ReleaseError: npm failed; with the end of what it said."""
+        command = f"npm {words[0]}"
+        argv = [self.executable, *words, "--cache", str(cache / "npm"), "--loglevel", "warn"]
+        environment = {"HOME": str(cache), "NODE_ENV": "production", **self.environment, **self.own}
         try:
             result = run_as(account, argv, environment, directory=str(place), timeout_seconds=900)
         except subprocess.TimeoutExpired:
             raise ReleaseError(
-                f"npm ci did not end within 15 minutes in {place}. Is the package registry reachable?"
+                f"{command} did not end within 15 minutes in {place}. Is the package registry reachable?"
             ) from None
         except OSError as error:
             raise ReleaseError(f"npm cannot be run: {error}. Run site.yml first; it installs npm.") from None
         if result.returncode != 0:
-            raise ReleaseError(f"npm ci failed: {_told(result)}{advice(result.stderr)}")
+            raise ReleaseError(f"{command} failed: {self._masked(_told(result))}{advice(result.stderr)}")
+
+    def _masked(self, said: str) -> str:
+        """Without the application's own values, which install scripts may print."""
+        for value in sorted(self.own.values(), key=len, reverse=True):
+            said = said.replace(value, "********") if value else said
+        return said
+
+
+def _packages(place: Path) -> list[tuple[str, Path, dict[str, t.Any]]]:
+    """Name, directory and entry of each package of the lock file. None of a lock file of another form."""
+    try:
+        entries = json.loads((place / "package-lock.json").read_text(encoding="utf-8")).get("packages")
+    except (OSError, ValueError, AttributeError):
+        return []
+    found = []
+    for path, entry in entries.items() if isinstance(entries, dict) else ():
+        if isinstance(entry, dict) and "node_modules/" in path:
+            found.append((path.rpartition("node_modules/")[2], place / path, entry))
+    return found
+
+
+def unbuilt(place: Path) -> list[str]:
+    """Packages of a release that need native code, made by their install scripts, and have none.
+
+    What may be left out (``optional``) is no matter.
+    """
+    found = set()
+    for name, directory, entry in _packages(place):
+        if not entry.get("hasInstallScript") or entry.get("optional") or not directory.is_dir():
+            continue
+        try:
+            scripts = json.loads((directory / "package.json").read_text(encoding="utf-8")).get("scripts") or {}
+        except (OSError, ValueError, AttributeError):
+            scripts = {}
+        native = (directory / "binding.gyp").exists() or _BUILDS.search(str(scripts.get("install", "")))
+        if native and next(directory.rglob("*.node"), None) is None:
+            found.add(name)
+    return sorted(found)
 
 
 @dataclass(frozen=True)

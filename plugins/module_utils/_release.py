@@ -41,7 +41,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PARTIAL = ".partial"
 LOCK = ".lock"
 # Of ``REVISION``, what the dependencies were installed from and with.
-FACTS = ("lock_digest", "manifest_digest", "node", "python")
+FACTS = ("lock_digest", "manifest_digest", "node", "python", "scripts")
 # What an artifact holds at its root, by how its dependencies are installed (see ``_dependencies``).
 NEEDED: dict[str, tuple[str, ...]] = {
     "npm": ("package.json", "package-lock.json"),

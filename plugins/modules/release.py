@@ -53,7 +53,7 @@ options:
         description:
           - V(npm) is for Node.js. The artifact has C(package.json) and C(package-lock.json); C(npm ci) installs from the
             lock file, without install scripts. A kept release with the same lock file and the same declared dependencies
-            lends its C(node_modules) by hard links.
+            lends its C(node_modules) by hard links. What C(.npmrc) of the artifact reads must be in O(npm_environments).
           - V(wheels) is for Python. The artifact has C(requirements.lock), which names versions and digests, and all of
             these wheels in C(wheels/). Each release gets a virtual environment C(venv) of them; nothing is fetched.
           - V(none) is for what runs as it is.
@@ -66,6 +66,14 @@ options:
           - What the installation of dependencies makes, and what lies outside of the release, is not looked for.
         type: dict
         default: {}
+      install_scripts:
+        description:
+          - Packages whose install scripts are run after C(npm ci), by C(npm rebuild), as the application's user. They may need
+            a compiler or another network.
+          - When unset, none is run, and a package that needs one for its native code is an error before anything goes live.
+            An empty list is for an application that does without.
+        type: list
+        elements: str
       sha256:
         description: Digest that O(applications[].artifact) must have, in hexadecimal. Checked on controller and host.
         type: str
@@ -136,6 +144,12 @@ options:
     description:
       - Variables for npm, as JSON. Those that name certificates and proxies and npm's own settings are passed on.
       - Unlike the task's C(environment), it is not seen in a command line, so it may hold secrets.
+    type: json
+    default: "{}"
+  npm_environments:
+    description:
+      - Application to variables for npm that are its own, as JSON, such as the token that C(.npmrc) of its artifact reads.
+      - They are seen by npm and by the install scripts that are run, and nowhere else.
     type: json
     default: "{}"
   run:
@@ -309,6 +323,7 @@ APPLICATION: dict[str, t.Any] = {
     "artifact": {"type": "path"},
     "dependencies": {"type": "str", "choices": list(NEEDED), "default": "npm"},
     "programs": {"type": "dict", "default": {}},
+    "install_scripts": {"type": "list", "elements": "str"},
     "sha256": {"type": "str"},
     "release": {"type": "str"},
     "before": {"type": "str"},
@@ -460,7 +475,7 @@ def look(
     return step
 
 
-def act(step: Step, target: str, by: str, reason: str, kinds: t.Mapping[str, Dependencies]) -> None:
+def act(step: Step, target: str, by: str, reason: str, installer: Dependencies) -> None:
     """Do what a step says. The caller holds the lock."""
     wanted, store, name = step.wanted, step.store, step.wanted["name"]
     note = {"application": name, "by": by, **({"reason": reason} if reason else {})}
@@ -473,7 +488,7 @@ def act(step: Step, target: str, by: str, reason: str, kinds: t.Mapping[str, Dep
             "installed_by": by,
             "source": wanted["source"] or "",
         }
-        store.install(step.install, wanted["artifact"], account, revision, kinds[wanted["dependencies"]])
+        store.install(step.install, wanted["artifact"], account, revision, installer)
         store.append(
             action="install", release=step.install.id, digest=step.install.digest, source=wanted["source"] or "", **note
         )
@@ -522,9 +537,8 @@ class Work:
         self.state: str = module.params["state"]
         # The reason is one line: the whole story is in the output of the run.
         self.reason: str = module.params["reason"].partition("\n")[0]
-        own = {**os.environ, **json.loads(module.params["environment"])}
-        installers = (Npm(module.params["npm"], passed_on(own)), Wheels(), Nothing())
-        self.kinds: dict[str, Dependencies] = {installer.kind: installer for installer in installers}
+        self.environment = passed_on({**os.environ, **json.loads(module.params["environment"])})
+        self.own: dict[str, dict[str, str]] = json.loads(module.params["npm_environments"])
         self.locks: list[Lock] = []
         self.steps: list[Step] = []
         # What is live in the end, where nothing was compared.
@@ -568,6 +582,14 @@ class Work:
             or (step.store.root / LOCK).exists()
             for step in self.steps
         )
+
+    def _installer(self, wanted: t.Mapping[str, t.Any]) -> Dependencies:
+        """How the dependencies of an application are installed."""
+        scripts = wanted["install_scripts"]
+        own = self.own.get(wanted["name"], {})
+        npm = Npm(self.module.params["npm"], self.environment, own, None if scripts is None else tuple(scripts))
+        kinds: dict[str, Dependencies] = {"npm": npm, "wheels": Wheels(), "none": Nothing()}
+        return kinds[wanted["dependencies"]]
 
     def _on(self, wanted: t.Mapping[str, t.Any]) -> None:
         self.name, self.root = wanted["name"], Path(wanted["root"])
@@ -621,7 +643,7 @@ class Work:
         if step.changed:
             if step.install is not None:
                 step.store.prepare(owner(step.wanted))
-            act(step, self.state, self.run.by, self.reason, self.kinds)
+            act(step, self.state, self.run.by, self.reason, self._installer(step.wanted))
             step.after = step.store.read()
         step.done = True
 
@@ -686,6 +708,7 @@ def main() -> None:
             "take_over": {"type": "bool", "default": False},
             "bad": {"type": "bool", "default": True},
             "environment": {"type": "json", "default": "{}", "no_log": True},
+            "npm_environments": {"type": "json", "default": "{}", "no_log": True},
             "run": {"type": "dict"},
         },
         supports_check_mode=True,

@@ -257,7 +257,8 @@ _OPTIONS: dict[Kind, str] = {
     NAMESPACE: """
         topology_namespaces.name temporal_namespaces.name temporal_client_namespace temporal_ui_default_namespace applications.namespace?""",
     LINE: """
-        applications.task_queues applications.source? applications.processes.script topology_secret_names app_release_reason? status_services status_paths
+        applications.task_queues applications.source? applications.install_scripts
+        applications.processes.script topology_secret_names app_release_reason? status_services status_paths
         status_node? preflight_paths status_sites topology_namespaces.retention? topology_namespaces.description?
         topology_namespaces.owner_email? topology_namespaces.history_archival_uri?
         topology_namespaces.visibility_archival_uri? temporal_namespaces.retention? temporal_namespaces.description?

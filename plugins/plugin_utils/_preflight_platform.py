@@ -813,28 +813,41 @@ def check_environments(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]
 
 
 # Options with variables for every process → the runtimes whose processes get them.
+RELEASED = "app_release_environment"
 BASES = {
     "pm2_worker_environment": ("pm2",),
     "systemd_worker_environment": ("systemd",),
-    "app_release_environment": ("pm2", "systemd"),
+    RELEASED: ("pm2", "systemd"),
 }
 
 
 def check_bases(declared: Sequence[Mapping[str, t.Any]], values: Values) -> list[Problem]:
-    """Variables for every process with names that what runs the processes has for something else. Those of applications
-    are told with what they declare."""
+    """Variables for every process with names that what runs the processes has for something else, and those that processes
+    get from one playbook and not from the other. Those of applications are told with what they declare.
+    """
     problems: dict[str, Problem] = {}
-    for option, runtimes in BASES.items():
-        environment = values.get(option)
-        for application in (a for a in declared if a.get("runtime", "pm2") in runtimes):
+    environments = {option: found for option in BASES if isinstance(found := values.get(option), Mapping)}
+    for option, environment in environments.items():
+        for application in (a for a in declared if a.get("runtime", "pm2") in BASES[option]):
             names = [str(process.get("name")) for process in _processes(application)]
-            for name, value in environment.items() if isinstance(environment, Mapping) else ():
+            for name, value in environment.items():
                 owner = "" if value is None else reserved(application, str(name), names)
                 about, whose = f"{option}.{name}", f"for the application {application.get('name')}"
                 if owner:
                     step = "Rename the variable, or take it out."
                     found = f"a variable {whose}, {owner}"
                     problems.setdefault(about, wrong(about, found, "another name", step))
+    released = environments.get(RELEASED)
+    for runtime in sorted({str(a.get("runtime", "pm2")) for a in declared}):
+        own, option = environments.get(f"{runtime}_worker_environment"), f"{runtime}_worker_environment"
+        if released is not None and own is not None and released != own:
+            differ = sorted(
+                str(n) for n in {*released, *own} if released.get(n) != own.get(n) or (n in own) != (n in released)
+            )
+            found = f"another than {RELEASED} in {', '.join(differ)}"
+            expected = "the same in both, as site and deploy start the same processes, and would undo each other"
+            step = "Set both alike. What npm alone needs belongs to npm_environment of the application."
+            problems[option] = wrong(option, found, expected, step)
     return list(problems.values())
 
 

@@ -398,6 +398,13 @@ KINDS = [
             "test_variables_for_every_process_have_no_names_of_what_runs_them",
         ),
         (
+            "variables that only one playbook gives",
+            "check_bases",
+            "released != own",
+            "False",
+            "test_processes_have_the_same_variables_from_site_and_from_deploy",
+        ),
+        (
             "the owner of a database",
             "check_owners",
             "owner not in known",
@@ -555,6 +562,47 @@ DYNAMIC_CONFIG = _guards(
         "not fits(value)",
         "False",
         "test_what_the_server_would_only_log_is_refused",
+    ),
+)
+
+DEPENDENCIES = _guards(
+    "dependencies of npm",
+    "module_utils/_dependencies.py",
+    "modules/test_release.py",
+    (
+        "a variable that npm does not have",
+        "Npm._check_npmrc",
+        "",
+        "None",
+        "test_a_token_that_npm_does_not_have_is_told_before_npm_is_run",
+    ),
+    (
+        "native code that no script makes",
+        "Npm.install",
+        "self.scripts is None and native",
+        "False",
+        "test_native_code_that_no_script_makes_is_told_before_anything_goes_live",
+    ),
+    (
+        "scripts of packages that are not there",
+        "Npm.install",
+        "set(self.scripts) - {name for name, _path, _entry in packages}",
+        "[]",
+        "test_install_scripts_that_are_named_are_run",
+    ),
+    (
+        "a script that has made nothing",
+        "Npm.install",
+        "set(self.scripts) & set(unbuilt(place))",
+        "[]",
+        "test_install_scripts_that_are_named_are_run",
+    ),
+    (
+        "values in what npm says",
+        "Npm._masked",
+        "",
+        "said",
+        "test_what_npm_says_does_not_show_what_is_the_applications",
     ),
 )
 
@@ -2125,7 +2173,7 @@ DEPLOYING = [
         "module_utils/test_release_store.py module_utils/test_dependencies.py",
         (
             "npm that fails",
-            "Npm.install",
+            "Npm._npm",
             "result.returncode != 0",
             "False",
             "test_a_failed_installation_leaves_nothing",
@@ -4457,6 +4505,7 @@ GUARDS = [
     *SOURCES,
     *FILES,
     *DYNAMIC_CONFIG,
+    *DEPENDENCIES,
     *WIRING,
     *ON_THE_HOST,
     *CLAIMS,

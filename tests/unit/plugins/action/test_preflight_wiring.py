@@ -544,6 +544,7 @@ def test_variables_for_every_process_are_judged_by_who_runs_them() -> None:
     assert [problem["about"] for problem in told] == [
         "pm2_worker_environment.status",
         "app_release_environment.unique_id",
+        "pm2_worker_environment",
     ]
 
 

@@ -52,6 +52,14 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
     ("declared", "says"),
     [
         ({}, "name is ''"),
+        (
+            {"name": "a", "runtime": "systemd", "dependencies": "none", "npm_environment": {"A": "b"}},
+            "npm_environment is for npm, and dependencies is none",
+        ),
+        (
+            {"name": "a", "runtime": "systemd", "dependencies": "wheels", "install_scripts": ["a"]},
+            "install_scripts is for npm, and dependencies is wheels",
+        ),
         ({"name": "Order Processing"}, "lower-case"),
         ({"name": "../etc"}, "lower-case"),
         ({"name": "a", "root": "relative"}, "root is 'relative'"),

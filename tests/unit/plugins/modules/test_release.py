@@ -35,11 +35,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def artifact(host: Path, name: str) -> str:
+def artifact(host: Path, name: str, **files: str) -> str:
     path = host / f"{name}.tar.gz"
+    own = {"package.json": "{}", "package-lock.json": "{}", "dist/worker.js": name, **files}
     if not path.exists():
         with tarfile.open(path, "w:gz") as tar:
-            for member, content in {"package.json": "{}", "package-lock.json": "{}", "dist/worker.js": name}.items():
+            for member, content in own.items():
                 info = tarfile.TarInfo(member)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content.encode()))
@@ -461,3 +462,117 @@ def test_one_build_has_one_name_in_a_run_and_is_found_under_another_time(host: P
     digest = one.rpartition("-")[2]
     assert run(host, release=f"20250101000000-{digest}")["live"] == {"orders": one}
     assert run(host, release="20250101000000-00000000")["failed"]
+
+
+NPMRC = "# ${NOT_READ}\n@company:registry=https://npm.example.com/\n//npm.example.com/:_authToken=${NPM_TOKEN}\n"
+OPTIONAL = "//npm.example.com/:certfile=${NPM_CERTIFICATE?}\n"
+
+
+def tokens(**variables: str) -> Json:
+    return {"npm_environments": json.dumps({"orders": variables})}
+
+
+def test_npm_has_the_variables_of_the_application_and_of_no_other(host: Path) -> None:
+    (host / "npm").write_text(f'#!/bin/sh\nmkdir node_modules\nenv >{host}/seen\necho "$*" >>{host}/said\n')
+    one = artifact(host, "one", **{".npmrc": NPMRC + OPTIONAL})
+    done = run(host, artifact=one, options=tokens(NPM_TOKEN="canary-7"))
+    assert done["changed"], done
+    assert "NPM_TOKEN=canary-7\n" in (host / "seen").read_text()
+    assert "canary-7" not in (host / "said").read_text() + json.dumps(done)
+    others = {"npm_environments": json.dumps({"other": {"NPM_TOKEN": "canary-7"}})}
+    run(host, artifact=artifact(host, "two"), options=others)
+    assert "canary-7" not in (host / "app/shared/deploys.log").read_text()
+    # The kept release lends its packages; with another lock, npm is run.
+    run(host, artifact=artifact(host, "three", **{"package-lock.json": '{"name": "3"}'}), options=others)
+    assert "NPM_TOKEN" not in (host / "seen").read_text()
+
+
+def test_a_token_that_npm_does_not_have_is_told_before_npm_is_run(host: Path) -> None:
+    (host / "npm").write_text(f"#!/bin/sh\ntouch {host}/run\n")
+    refused = run(host, artifact=artifact(host, "one", **{".npmrc": NPMRC + OPTIONAL}))
+    assert (
+        ".npmrc of the release reads NPM_TOKEN, which npm does not have here; expected npm_environment"
+        in refused["msg"]
+    )
+    assert "Set npm_environment: {NPM_TOKEN: '@keyvault/Name'}" in refused["msg"]
+    assert not (host / "run").exists()
+    assert not (host / "app/current").exists()
+    environment = {"environment": json.dumps({"npm_config_registry": "x"})}
+    (host / "npm").write_text("#!/bin/sh\nmkdir node_modules\n")
+    two = artifact(host, "two", **{".npmrc": "registry=${npm_config_registry}\nprefix=\\${AS_IT_IS}\n"})
+    assert run(host, artifact=two, options=environment)["changed"]
+
+
+def test_what_npm_says_does_not_show_what_is_the_applications(host: Path) -> None:
+    (host / "npm").write_text('#!/bin/sh\necho "npm error 401 token $NPM_TOKEN" >&2\nexit 1\n')
+    refused = run(host, artifact=artifact(host, "one"), options=tokens(NPM_TOKEN="canary-7"))
+    assert "npm ci failed: error 401 token ********" in refused["msg"]
+    assert "canary-7" not in json.dumps(refused)
+
+
+BUILDS = {"scripts": {"install": "node-pre-gyp install --fallback-to-build"}}
+LOCK = {
+    "packages": {
+        "": {"name": "orders"},
+        "node_modules/bcrypt": {"hasInstallScript": True},
+        "node_modules/a/node_modules/@s/canvas": {"hasInstallScript": True},
+        "node_modules/protobufjs": {"hasInstallScript": True},
+        "node_modules/cpu-features": {"hasInstallScript": True, "optional": True},
+        "node_modules/ready": {"hasInstallScript": True},
+        "node_modules/gone": {"hasInstallScript": True},
+    }
+}
+
+
+def builder(host: Path) -> None:
+    """An npm that installs packages of several kinds, and whose rebuild makes what bcrypt needs."""
+    made = {
+        "bcrypt/package.json": json.dumps(BUILDS),
+        "a/node_modules/@s/canvas/binding.gyp": "{}",
+        "protobufjs/package.json": '{"scripts": {"postinstall": "node scripts/postinstall"}}',
+        "cpu-features/binding.gyp": "{}",
+        "ready/binding.gyp": "{}",
+        "ready/prebuilds/linux-x64/ready.node": "",
+    }
+    lines = [
+        "#!/bin/sh",
+        f'echo "$*" >>{host}/said',
+        "case $1 in",
+        "rebuild) touch node_modules/bcrypt/bcrypt.node ;;",
+        "ci)",
+    ]
+    for path, content in made.items():
+        place = f"node_modules/{path}"
+        lines += [f"mkdir -p {Path(place).parent}", f"printf %s '{content}' >{place}"]
+    (host / "npm").write_text("\n".join([*lines, ";;", "esac", ""]))
+
+
+def test_native_code_that_no_script_makes_is_told_before_anything_goes_live(host: Path) -> None:
+    builder(host)
+    one = artifact(host, "one", **{"package-lock.json": json.dumps(LOCK)})
+    refused = run(host, artifact=one)
+    assert "@s/canvas, bcrypt need native code that an install script makes, and those are not run" in refused["msg"]
+    assert 'Set install_scripts: ["@s/canvas", "bcrypt"], or [] when the application does without.' in refused["msg"]
+    assert not (host / "app/current").exists()
+    assert run(host, artifact=one, install_scripts=[])["changed"]
+    assert "rebuild" not in (host / "said").read_text()
+
+
+def test_install_scripts_that_are_named_are_run(host: Path) -> None:
+    builder(host)
+    one = artifact(host, "one", **{"package-lock.json": json.dumps(LOCK)})
+    refused = run(host, artifact=one, install_scripts=["bcript"])
+    assert "install_scripts of the application names bcript; expected packages of package-lock.json." in refused["msg"]
+    refused = run(host, artifact=one, install_scripts=["bcrypt", "@s/canvas"])
+    assert "npm rebuild has made no native code of @s/canvas." in refused["msg"]
+    (host / "said").unlink()
+    assert run(host, artifact=one, install_scripts=["bcrypt"])["changed"]
+    assert "rebuild --ignore-scripts=false --foreground-scripts bcrypt --cache" in (host / "said").read_text()
+    # Another release with the same lock and scripts has what was built; with other scripts, npm is run.
+    (host / "said").unlink()
+    two = artifact(host, "two", **{"package-lock.json": json.dumps(LOCK)})
+    assert run(host, artifact=two, install_scripts=["bcrypt"])["changed"]
+    assert not (host / "said").exists()
+    three = artifact(host, "three", **{"package-lock.json": json.dumps(LOCK)})
+    assert run(host, artifact=three, install_scripts=[])["changed"]
+    assert (host / "said").exists()

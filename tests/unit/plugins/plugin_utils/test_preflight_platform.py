@@ -367,6 +367,27 @@ def test_variables_for_every_process_have_no_names_of_what_runs_them() -> None:
     assert told() == {}
 
 
+def test_processes_have_the_same_variables_from_site_and_from_deploy() -> None:
+    declared = [{"name": "a"}, {"name": "b", "runtime": "systemd"}]
+    same = {"A": "1", "B": None}
+    assert platform.check_bases(declared, dict.fromkeys(platform.BASES, same)) == []
+    found = platform.check_bases(
+        declared,
+        {"app_release_environment": {"A": "1", "NPM_TOKEN": "canary"}, "pm2_worker_environment": same},
+    )
+    assert [p.text for p in found] == [
+        "pm2_worker_environment is another than app_release_environment in B, NPM_TOKEN; expected the same in both, as site "
+        "and deploy start the same processes, and would undo each other. Set both alike. What npm alone needs belongs to "
+        "npm_environment of the application."
+    ]
+    found = platform.check_bases(declared, {**dict.fromkeys(platform.BASES, same), "systemd_worker_environment": {}})
+    assert [p.about for p in found] == ["systemd_worker_environment"]
+    assert (
+        platform.check_bases(declared[:1], {**dict.fromkeys(platform.BASES, same), "systemd_worker_environment": {}})
+        == []
+    )
+
+
 def test_a_port_that_docker_holds_for_a_container_that_starts_again_is_ours() -> None:
     held = listener("127.0.0.1", 7233, "docker-proxy")
     ports = platform.ports(ROLES, VALUES)
