@@ -107,9 +107,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if platform.APPLICATION_ROLES & set(roles):
             problems += groups_.check_published(variables.get("groups") or {}, platform.applications(values))
 
+        def found_at(problem: options_.Problem) -> dict[str, str]:
+            inner = roles_.place_within(values, _written_at(problem.about, values), base)
+            return {**({problem.about: inner} if inner else {}), **where}
+
         result.update(
             changed=False,
-            problems=[options_.locate(problem, where).as_dict() for problem in dict.fromkeys(problems)],
+            problems=[options_.locate(problem, found_at(problem)).as_dict() for problem in dict.fromkeys(problems)],
             roles=roles,
             values={
                 **{name: values[name] for name in platform.SHARED if name in values},
@@ -118,6 +122,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             summary=platform.summary(roles, values, given["probe"]),
         )
         return result
+
+
+def _written_at(about: str, values: t.Mapping[str, t.Any]) -> str:
+    """The place of what a problem is about, also when it says ``the port of the application orders``."""
+    named = re.search(r"\bapplication ([^ ]+)$", about)
+    declared = values.get("topology_applications")
+    for index, one in enumerate(declared if named and isinstance(declared, list) else ()):
+        if named and isinstance(one, dict) and str(one.get("name")) == named[1]:
+            return f"topology_applications[{index}]"
+    return about
 
 
 def _left_out(roles: t.Collection[str], values: dict[str, t.Any]) -> list[options_.Problem]:

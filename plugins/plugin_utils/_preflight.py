@@ -84,7 +84,9 @@ def describe(value: t.Any, secret: bool = False) -> str:
 def meant(name: str, known: t.Iterable[str], cutoff: float = CLOSE) -> str:
     """``Did you mean x?`` or nothing. Names that begin with ``__`` are nobody's to set."""
     offered = [one for one in known if not one.startswith("__")]
-    close = difflib.get_close_matches(name, offered, n=1, cutoff=cutoff)
+    close = [one for one in offered if _one_slip(name, one)] or difflib.get_close_matches(
+        name, offered, n=1, cutoff=cutoff
+    )
     return f"Did you mean {close[0]}?" if close else ""
 
 

@@ -192,6 +192,30 @@ def cause(error: BaseException) -> str:
     return str(getattr(error, "message", None) or error)
 
 
+def place_within(values: Mapping[str, t.Any], about: str, base: Path) -> str:
+    """``file:line`` of the innermost part of a value that a user wrote; empty when it is not known.
+
+    :param values: rendered ones. Each part keeps where it was written, however it came here.
+    :param about: such as ``topology_applications[1].port``; what is not there stands for what should hold it.
+    :param base: as of :func:`places`.
+    """
+    found = [shown for part in _parts(values, f".{about}") if (shown := _shown(part, base))]
+    return found[-1] if found else ""
+
+
+def _parts(value: t.Any, rest: str) -> Iterator[t.Any]:
+    """What lies on the way to a place, outermost first: keys of mappings, and elements of lists."""
+    if isinstance(value, Mapping) and rest.startswith("."):
+        # Keys may have dots themselves: those of Temporal's dynamic configuration do.
+        fits = [k for k in value if rest[1:] == str(k) or rest[1:].startswith((f"{k}.", f"{k}["))]
+        for key in sorted(fits, key=lambda k: len(str(k)))[-1:]:
+            yield key
+            yield from _parts(value[key], rest[1 + len(str(key)) :])
+    elif isinstance(value, list) and (index := re.match(r"\[(\d+)\]", rest)) and int(index[1]) < len(value):
+        yield value[int(index[1])]
+        yield from _parts(value[int(index[1])], rest[index.end() :])
+
+
 def places(variables: Mapping[str, t.Any], base: Path, within: bool = False) -> dict[str, str]:
     """``file:line`` of each variable that the user wrote, relative to a directory where it lies below it.
 
@@ -199,13 +223,19 @@ def places(variables: Mapping[str, t.Any], base: Path, within: bool = False) -> 
     """
     found = {}
     for name, value in _references(variables) if within else variables.items():
-        if place := place_of(value):
-            path = Path(place.path)
-            if path.resolve().is_relative_to(COLLECTION / "roles"):
-                continue
-            shown = path.relative_to(base) if path.is_relative_to(base) else path
-            found[name] = f"{shown}:{place.line}" if place.line else str(shown)
+        if shown := _shown(value, base):
+            found[name] = shown
     return found
+
+
+def _shown(value: t.Any, base: Path) -> str:
+    """``file:line`` of a value, or of a key; empty for those of this collection's roles, and when it is not known."""
+    place = place_of(value)
+    if place is None or Path(place.path).resolve().is_relative_to(COLLECTION / "roles"):
+        return ""
+    path = Path(place.path)
+    shown = path.relative_to(base) if path.is_relative_to(base) else path
+    return f"{shown}:{place.line}" if place.line else str(shown)
 
 
 def _references(variables: Mapping[str, t.Any]) -> Iterator[tuple[str, str]]:

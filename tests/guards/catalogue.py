@@ -1206,6 +1206,13 @@ WIRING = _guards(
         "test_the_dynamic_configuration_of_the_server_is_judged",
     ),
     (
+        "the line of an application",
+        "_written_at",
+        "named[1]",
+        "''",
+        "test_the_line_of_an_application_is_told_and_not_that_of_the_list",
+    ),
+    (
         "files on the host are judged",
         "_platform",
         "files.check_files(roles, values, probe)",

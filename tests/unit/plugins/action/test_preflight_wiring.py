@@ -487,6 +487,48 @@ def test_references_are_judged_where_they_are_written(tmp_path: Path) -> None:
     assert "canary-value" not in str(judged)
 
 
+SEVERAL = """\
+our_applications:
+  - name: orders
+    port: 3000
+    processes:
+      - name: worker
+        script: dist/worker.js
+
+  - name: shop
+    port: 3000
+    prot: 1
+    processes:
+      - {name: worker, script: dist/worker.js}
+      - name: api
+        instances: many
+  - {name: shop-two, namespace: nosuch, processes: []}
+topology_applications: "{{ our_applications }}"
+temporal_dynamic_config:
+  frontend.rps: 100
+
+  frontend.namespaceRPS:
+    - value: many
+"""
+
+
+def test_the_line_of_an_application_is_told_and_not_that_of_the_list(tmp_path: Path) -> None:
+    judged = judge(("temporal", "pm2_worker"), **declared(tmp_path, SEVERAL))
+    told = {problem["about"]: problem["text"] for problem in judged["problems"]}
+    places = {
+        "topology_applications[1].port": 9,
+        "topology_applications[1].prot": 10,
+        "topology_applications[1].processes[1].instances": 14,
+        "the port of the application shop": 8,
+        "the namespace of the application shop-two": 15,
+        "temporal_dynamic_config.frontend.namespaceRPS[0].value": 21,
+    }
+    assert {
+        about: told[about].startswith(f"{about} (mine.yml:{line}) ") for about, line in places.items()
+    } == dict.fromkeys(places, True), told
+    assert told["topology_applications[1].prot"].endswith("Did you mean port?")
+
+
 def test_a_provider_that_cannot_be_asked_is_one_problem(tmp_path: Path) -> None:
     wanted = {"pm2_worker_node_source": "controller", "topology_root": str(tmp_path), "topology_deploy_user": "x"}
     environment = {"A": "@keyvault/X", "B": "@keyvault/Y"}
