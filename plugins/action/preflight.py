@@ -23,7 +23,7 @@ from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_sources as sources
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
 from ansible_collections.durable.temporal.plugins.plugin_utils._controller import (
-    controller_path,
+    missing_directory,
     missing_file,
     missing_files,
 )
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         elsewhere = {problem.about for problem in references}
         told = [problem for problem in _once(judged, own, follows) if problem.about not in elsewhere]
         problems += [_as_written(problem, variables) for problem in told]
-        problems += sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))
+        problems += sources.check_sources(roles, values, missing_directory)
         problems += sources.check_certificates(roles, values, missing_file)
         if "temporal" in roles:
             config, version = values.get(dynamic.VARIABLE), values.get("temporal_version")

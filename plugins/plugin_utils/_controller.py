@@ -25,6 +25,12 @@ def missing_file(path: str) -> str:
     return "" if os.path.isfile(absolute) else absolute
 
 
+def missing_directory(path: str) -> str:
+    """The absolute path that was looked for when there is no such directory; else empty."""
+    absolute = controller_path(path)
+    return "" if os.path.isdir(absolute) else absolute
+
+
 def missing_files(declared: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
     """Artifacts of applications that are not there: as declared → the absolute path that was looked for."""
     paths = {str(a["artifact"]): controller_path(str(a["artifact"])) for a in declared if a.get("artifact")}

@@ -25,27 +25,28 @@ SHARED_SOURCE, SHARED_DIRECTORY = "topology_artifact_source", "topology_artifact
 
 
 def check_sources(
-    roles: t.Collection[str], values: Mapping[str, t.Any], is_directory: Callable[[str], bool]
+    roles: t.Collection[str], values: Mapping[str, t.Any], missing: Callable[[str], str]
 ) -> list[Problem]:
     """A release that the source does not have, and a directory of archives that is not there.
 
     :param roles: those of the host.
     :param values: rendered options of these roles.
-    :param is_directory: whether a path is a directory on the controller.
+    :param missing: a path → the absolute path on the controller at which there is no directory, or empty.
     """
     problems: dict[str, Problem] = {}
     for role, (source, directory) in SOURCES.items():
         if role not in roles or values.get(f"{role}_runtime") == "external" or values.get(source) != "archive":
             continue
         named = str(values.get(directory) or "")
-        if named and is_directory(named):
+        if named and not missing(named):
             continue
         # Roles that take the platform's directory have one problem together.
         variable = SHARED_DIRECTORY if named == str(values.get(SHARED_DIRECTORY) or "") else directory
         decides = SHARED_SOURCE if values.get(SHARED_SOURCE) == "archive" else source
-        found = describe(named) + (", which is no directory on the controller" if named else "")
+        found = describe(named) + (f", and there is no directory {missing(named)} on the controller" if named else "")
         expected = f"the directory on the controller with the archives, as {decides} is archive"
-        problems.setdefault(variable, wrong(variable, found, expected, f"Set it, or another {decides}."))
+        step = f"Set it, or another {decides}; a relative path begins where ansible-playbook is run."
+        problems.setdefault(variable, wrong(variable, found, expected, step))
     return [*problems.values(), *_check_postgres(roles, values)]
 
 

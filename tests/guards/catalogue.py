@@ -449,15 +449,15 @@ SOURCES = _guards(
     (
         "a directory of archives that is not there",
         "check_sources",
-        "is_directory(named)",
+        "not missing(named)",
         "True",
         "test_an_archive_needs_its_directory",
     ),
     (
         "a directory of archives that is not named",
         "check_sources",
-        "named and is_directory(named)",
-        "is_directory(named) or not named",
+        "named and (not missing(named))",
+        "not missing(named) or not named",
         "test_an_archive_needs_its_directory",
     ),
     (

@@ -31,7 +31,7 @@ def values(source: str, directory: str = "", **more: t.Any) -> dict[str, t.Any]:
 
 
 def check(given: dict[str, t.Any], roles: t.Sequence[str] = tuple(ROLES)) -> list[str]:
-    return [problem.text for problem in check_sources(roles, given, lambda path: path == "/srv/artifacts")]
+    return [problem.text for problem in check_sources(roles, given, lambda path: "" if path == "/srv/artifacts" else f"/here/{path}")]
 
 
 @pytest.mark.parametrize("source", ["registry", "release", "go_module"])
@@ -45,14 +45,15 @@ def test_an_archive_needs_its_directory() -> None:
     assert text.startswith("topology_artifact_directory is empty; expected the directory on the controller with the")
     assert "as topology_artifact_source is archive" in text
     (text,) = check(values("archive", "/srv/nosuch"))
-    assert text.startswith("topology_artifact_directory is '/srv/nosuch', which is no directory on the controller;")
+    assert text.startswith("topology_artifact_directory is '/srv/nosuch', and there is no directory /here//srv/nosuch on the")
+    assert text.endswith("a relative path begins where ansible-playbook is run.")
 
 
 def test_the_directory_of_one_role_is_named() -> None:
     own = values("registry", postgres_image_source="archive", postgres_artifact_directory="/srv/pg")
     (text,) = check(own)
-    assert text.startswith("postgres_artifact_directory is '/srv/pg', which is no directory")
-    assert text.endswith("Set it, or another postgres_image_source.")
+    assert text.startswith("postgres_artifact_directory is '/srv/pg', and there is no directory")
+    assert "Set it, or another postgres_image_source;" in text
     assert check(own, ["temporal"]) == []
     assert check({**own, "postgres_runtime": "external"}) == []
 
