@@ -22,7 +22,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 VIEWS = ("full", "host", "release", "replay", "pm2", "systemd", "status")
-RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependencies", "install_scripts")
+RELEASE = ("name", "root", "user", "group", "source", "keep_releases", "dependencies", "install_scripts", "writable")
 REPLAY = ("name", "root", "user", "group", "replay_command")
 HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "releases", "shared", "configuration", "logs")
 POLLERS = ("temporal_address", "namespace", "task_queues", "poller_identity")

@@ -18,6 +18,19 @@ CANDIDATE = "-candidate"
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # It stands in a unit, where blanks end a word and these have a meaning.
 PROGRAM_NAME = re.compile(r"[^\s\x00-\x1f\x7f%$\"'\\;]+")
+# A directory at the root of a release, and in shared/, where the log of deployments lies.
+WRITABLE = re.compile(r"(?!deploys\.log\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# What a release consists of, at its root.
+OF_RELEASES = (
+    "REVISION",
+    "dist",
+    "node_modules",
+    "package.json",
+    "package-lock.json",
+    "requirements.lock",
+    "venv",
+    "wheels",
+)
 PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # Ours alone: below a directory of the system, an application called nginx or security would take what others have there.
 CONFIGURATION = "/etc/durable-temporal"
@@ -85,6 +98,7 @@ DEFAULTS: dict[str, t.Any] = {
     "environment": {},
     "npm_environment": {},
     "install_scripts": None,
+    "writable": [],
     "replay_command": [],
     "versioning": "none",
     "rollout_steps": [],
@@ -363,6 +377,12 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         if application[option] not in (*choices, DEFAULTS[option]):
             raise InvalidApplication(
                 f"application {name}: {option} is {application[option]!r}; expected {' or '.join(choices)}."
+            )
+    for name in application["writable"]:
+        if not WRITABLE.fullmatch(str(name)) or name in OF_RELEASES:
+            raise InvalidApplication(
+                f"application {application['name']}: writable is {name!r}; expected names of directories of its own at the "
+                "root of a release, such as uploads, without /."
             )
     application.setdefault("group", application["user"])
     if application["group"] in PRIVILEGED_GROUPS:

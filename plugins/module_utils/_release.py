@@ -497,9 +497,11 @@ class Store:
         account: Account,
         revision: t.Mapping[str, t.Any],
         dependencies: Dependencies,
+        writable: t.Iterable[str] = (),
     ) -> Release:
         """Unpack an artifact, install its dependencies and put it at its final name; nothing is left of it on failure.
 
+        :param writable: directories that it has in ``shared/``.
         :raises ReleaseError: why it cannot be installed.
         :raises OSError: it cannot be written.
         """
@@ -511,6 +513,7 @@ class Store:
             unpack(artifact, place, dependencies.kind)
             for path in (place, *place.rglob("*")):
                 os.chown(path, account.uid, account.gid, follow_symlinks=False)
+            self.link(place, writable, account)
             facts = dependencies.facts(account, place)
             done = replace(release, facts=tuple((k, facts[k]) for k in FACTS if k in facts))
             if not self._borrow(done, dependencies.shared, place):
@@ -540,6 +543,38 @@ class Store:
         if result.returncode != 0:
             shutil.rmtree(place / shared, ignore_errors=True)
         return result.returncode == 0
+
+    def unlinked(self, release: str, names: t.Iterable[str]) -> list[str]:
+        """Those directories that are to be in ``shared/`` and that a release has no link to."""
+        return [n for n in names if not (self.shared / n).is_dir() or not self._linked(self.releases / release / n)]
+
+    def link(self, place: Path, names: t.Iterable[str], account: Account) -> None:
+        """Make directories that outlive releases, and links to them in the directory of a release.
+
+        :raises ReleaseError: the release has something of that name, or shared/ has no directory of it.
+        """
+        for name in names:
+            shared, link = self.shared / name, place / name
+            if not os.path.lexists(shared):
+                shared.mkdir(mode=0o750)
+                os.chown(shared, account.uid, account.gid, follow_symlinks=False)
+            if not shared.is_dir():
+                raise ReleaseError(
+                    f"{shared} is no directory; expected one, as writable names it. Move it out of the way."
+                )
+            if self._linked(link):
+                continue
+            if os.path.lexists(link):
+                raise ReleaseError(
+                    f"the artifact holds {name}, which writable names; expected nothing there, because it is kept in "
+                    f"{shared} for all releases. Leave it out of the artifact, or take it out of writable."
+                )
+            link.symlink_to(f"../../shared/{name}")
+            os.chown(link, account.uid, account.gid, follow_symlinks=False)
+
+    @staticmethod
+    def _linked(link: Path) -> bool:
+        return link.is_symlink() and os.readlink(link) == f"../../shared/{link.name}"
 
     def switch(self, target: str) -> None:
         """Let ``current`` point to a release, in one step."""

@@ -74,6 +74,13 @@ options:
             An empty list is for an application that does without.
         type: list
         elements: str
+      writable:
+        description:
+          - Directories at the root of a release that are links to directories of that name in C(shared/), so that what is
+            written there outlives the release. An artifact that holds one of them is refused.
+        type: list
+        elements: str
+        default: []
       sha256:
         description: Digest that O(applications[].artifact) must have, in hexadecimal. Checked on controller and host.
         type: str
@@ -324,6 +331,7 @@ APPLICATION: dict[str, t.Any] = {
     "dependencies": {"type": "str", "choices": list(NEEDED), "default": "npm"},
     "programs": {"type": "dict", "default": {}},
     "install_scripts": {"type": "list", "elements": "str"},
+    "writable": {"type": "list", "elements": "str", "default": []},
     "sha256": {"type": "str"},
     "release": {"type": "str"},
     "before": {"type": "str"},
@@ -347,10 +355,17 @@ class Step:
     missing: bool = False
     done: bool = False
     predicted: bool = False
+    # Directories that a release which is there already has no link to.
+    unlinked: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
-        return self.before.as_item() != self.after.as_item()
+        return self.before.as_item() != self.after.as_item() or bool(self.unlinked)
+
+    def items(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        """What is compared, as it is and as it is to be."""
+        before, after = self.before.as_item(), self.after.as_item()
+        return before, {**after, "writable": list(self.unlinked)} if self.unlinked else after
 
     @property
     def doubted(self) -> bool:
@@ -469,6 +484,8 @@ def look(
         finished = wanted["release"] == "previous" and before.live and before.live == going_to
         step.release = before.live if finished else accepted(before, wanted["name"], wanted["release"])
         step.back = step.release in before.history
+    if step.release and step.install is None and not step.missing:
+        step.unlinked = tuple(store.unlinked(step.release, wanted["writable"]))
     if target == "live" and step.release:
         switched = step.after if watched and step.doubted else after_switch(step.after, step.release, step.back)
         step.after = after_prune(switched, wanted["keep_releases"])
@@ -488,10 +505,14 @@ def act(step: Step, target: str, by: str, reason: str, installer: Dependencies) 
             "installed_by": by,
             "source": wanted["source"] or "",
         }
-        store.install(step.install, wanted["artifact"], account, revision, installer)
+        store.install(step.install, wanted["artifact"], account, revision, installer, wanted["writable"])
         store.append(
             action="install", release=step.install.id, digest=step.install.digest, source=wanted["source"] or "", **note
         )
+    if step.unlinked:
+        place = store.releases / step.release
+        store.link(place, step.unlinked, Account.find(wanted["user"], wanted["group"] or ""))
+        store.append(action="link", release=step.release, writable=list(step.unlinked), **note)
     for release in step.after.releases:
         earlier = step.before.find(release.id)
         if earlier is not None and earlier.bad != release.bad:
@@ -610,7 +631,7 @@ class Work:
             except NoWayBackError as error:
                 raise ReleaseError(f"{error} {ways_back(self.module.params['applications'])}") from None
             self._find_record(step)
-            if step.missing or step.install is not None:
+            if step.missing or step.install is not None or step.unlinked:
                 self._find_owner(wanted)
             self.steps.append(replace(step, predicted=self.module.check_mode))
             if lock and wanted["release"]:
@@ -746,8 +767,8 @@ def main() -> None:
 def result(steps: list[Step], reason: str) -> dict[str, t.Any]:
     """What the module reports, also of the applications before one that failed."""
     plan = compare(
-        wanted={s.wanted["name"]: s.after.as_item() for s in steps},
-        present={s.wanted["name"]: s.before.as_item() for s in steps},
+        wanted={s.wanted["name"]: s.items()[1] for s in steps},
+        present={s.wanted["name"]: s.items()[0] for s in steps},
     )
     return {
         "changed": bool(plan),

@@ -257,7 +257,7 @@ _OPTIONS: dict[Kind, str] = {
     NAMESPACE: """
         topology_namespaces.name temporal_namespaces.name temporal_client_namespace temporal_ui_default_namespace applications.namespace?""",
     LINE: """
-        applications.task_queues applications.source? applications.install_scripts
+        applications.task_queues applications.source? applications.install_scripts applications.writable
         applications.processes.script topology_secret_names app_release_reason? status_services status_paths
         status_node? preflight_paths status_sites topology_namespaces.retention? topology_namespaces.description?
         topology_namespaces.owner_email? topology_namespaces.history_archival_uri?

@@ -606,6 +606,33 @@ DEPENDENCIES = _guards(
     ),
 )
 
+WRITABLE = _guards(
+    "directories that outlive releases",
+    "module_utils/_release.py",
+    "modules/test_release.py",
+    (
+        "an artifact that holds one",
+        "Store.link",
+        "os.path.lexists(link)",
+        "False",
+        "test_an_artifact_that_holds_what_is_kept_is_refused",
+    ),
+    (
+        "something else in shared",
+        "Store.link",
+        "not shared.is_dir()",
+        "False",
+        "test_an_artifact_that_holds_what_is_kept_is_refused",
+    ),
+    (
+        "a release that has no link",
+        "Store.unlinked",
+        "",
+        "[]",
+        "test_a_release_that_is_live_gets_what_it_may_write",
+    ),
+)
+
 PLACES = _guards(
     "preflight, places",
     "plugin_utils/_preflight_places.py",
@@ -1376,7 +1403,7 @@ WIRING = _guards(
     (
         "sources are judged",
         "ActionModule.run",
-        "sources.check_sources(roles, values, lambda path: os.path.isdir(controller_path(path)))",
+        "sources.check_sources(roles, values, missing_directory)",
         "[]",
         "test_sources_are_judged",
     ),
@@ -1704,6 +1731,13 @@ NAMES = _guards(
         "",
         "None",
         "test_variables_for_every_process_that_the_runtime_has_for_something_else_are_refused",
+    ),
+    (
+        "a writable directory that is no name of its own",
+        "normalise",
+        "not WRITABLE.fullmatch(str(name)) or name in OF_RELEASES",
+        "False",
+        "test_what_cannot_work_is_refused",
     ),
     (
         "groups with rights",
@@ -2229,7 +2263,7 @@ DEPLOYING = [
         (
             "a user that is not there, before anything is done",
             "Work._look",
-            "step.missing or step.install is not None",
+            "step.missing or step.install is not None or step.unlinked",
             "False",
             "test_a_user_that_is_missing_is_named",
         ),
@@ -4513,6 +4547,7 @@ GUARDS = [
     *FILES,
     *DYNAMIC_CONFIG,
     *DEPENDENCIES,
+    *WRITABLE,
     *WIRING,
     *ON_THE_HOST,
     *CLAIMS,

@@ -52,6 +52,10 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
     ("declared", "says"),
     [
         ({}, "name is ''"),
+        *(
+            ({"name": "a", "writable": [name]}, "writable is '.*'; expected names of directories of its own")
+            for name in ("", "a/b", "..", "/srv", "dist", "node_modules", "deploys.log", ".env")
+        ),
         (
             {"name": "a", "runtime": "systemd", "dependencies": "none", "npm_environment": {"A": "b"}},
             "npm_environment is for npm, and dependencies is none",

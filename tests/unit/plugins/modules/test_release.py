@@ -576,3 +576,43 @@ def test_install_scripts_that_are_named_are_run(host: Path) -> None:
     three = artifact(host, "three", **{"package-lock.json": json.dumps(LOCK)})
     assert run(host, artifact=three, install_scripts=[])["changed"]
     assert (host / "said").exists()
+
+
+def test_what_is_written_beside_the_code_outlives_a_release(host: Path) -> None:
+    first = run(host, artifact=artifact(host, "one"), writable=["uploads", "cache"])
+    assert first["changed"]
+    (host / "app/current/uploads/order.pdf").write_text("kept")
+    assert (host / "app/shared/uploads").stat().st_mode & 0o777 == 0o750
+    assert (host / "app/current/cache").is_dir()
+    assert run(host, artifact=artifact(host, "two"), writable=["uploads", "cache"])["changed"]
+    assert (host / "app/current/uploads/order.pdf").read_text() == "kept"
+    assert not run(host, artifact=artifact(host, "two"), writable=["uploads", "cache"])["changed"]
+    run(host, release="previous", writable=["uploads"])
+    assert (host / "app/current/uploads/order.pdf").read_text() == "kept"
+
+
+def test_a_release_that_is_live_gets_what_it_may_write(host: Path) -> None:
+    one = artifact(host, "one")
+    run(host, artifact=one)
+    predicted = run(host, check=True, artifact=one, writable=["uploads"])
+    assert predicted["changed"]
+    assert not (host / "app/shared/uploads").exists()
+    assert run(host, artifact=one, writable=["uploads"])["changed"]
+    assert (host / "app/current/uploads").is_dir()
+    assert not run(host, artifact=one, writable=["uploads"])["changed"]
+    assert log(host) == ["install", "live", "link"]
+
+
+def test_an_artifact_that_holds_what_is_kept_is_refused(host: Path) -> None:
+    one = artifact(host, "one", **{"uploads/README": "here"})
+    refused = run(host, artifact=one, writable=["uploads"])
+    assert "the artifact holds uploads, which writable names; expected nothing there" in refused["msg"]
+    assert not (host / "app/current").exists()
+    # Under a release that has it, nothing is put in its place either.
+    run(host, artifact=one)
+    refused = run(host, artifact=one, writable=["uploads"])
+    assert "the artifact holds uploads" in refused["msg"]
+    assert (host / "app/current/uploads/README").read_text() == "here"
+    (host / "app/shared/cache").write_text("")
+    refused = run(host, artifact=one, writable=["cache"])
+    assert "shared/cache is no directory; expected one, as writable names it." in refused["msg"]

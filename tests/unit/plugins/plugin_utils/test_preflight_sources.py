@@ -31,7 +31,10 @@ def values(source: str, directory: str = "", **more: t.Any) -> dict[str, t.Any]:
 
 
 def check(given: dict[str, t.Any], roles: t.Sequence[str] = tuple(ROLES)) -> list[str]:
-    return [problem.text for problem in check_sources(roles, given, lambda path: "" if path == "/srv/artifacts" else f"/here/{path}")]
+    return [
+        problem.text
+        for problem in check_sources(roles, given, lambda path: "" if path == "/srv/artifacts" else f"/here/{path}")
+    ]
 
 
 @pytest.mark.parametrize("source", ["registry", "release", "go_module"])
@@ -45,7 +48,9 @@ def test_an_archive_needs_its_directory() -> None:
     assert text.startswith("topology_artifact_directory is empty; expected the directory on the controller with the")
     assert "as topology_artifact_source is archive" in text
     (text,) = check(values("archive", "/srv/nosuch"))
-    assert text.startswith("topology_artifact_directory is '/srv/nosuch', and there is no directory /here//srv/nosuch on the")
+    assert text.startswith(
+        "topology_artifact_directory is '/srv/nosuch', and there is no directory /here//srv/nosuch on the"
+    )
     assert text.endswith("a relative path begins where ansible-playbook is run.")
 
 
