@@ -145,3 +145,23 @@ def test_the_queues_of_a_candidate_name_the_release_that_is_tried() -> None:
     )
     assert [row["name"] for row in rows] == ["greet-candidate-r2", "greet"]
     assert {row["candidate"] for row in rows} == {"release r2 of greeter"}
+
+
+def test_npm_has_the_secrets_of_each_application_and_going_back_needs_none(tmp_path: Path) -> None:
+    (tmp_path / "Known").write_text("canary\n")
+    declared = [
+        {"name": "orders", "npm_environment": {"NPM_TOKEN": "@keyvault/Known", "LEVEL": 1, "GONE": None}},
+        {"name": "shop", "npm_environment": None},
+        {"name": "bills"},
+    ]
+    given = {"app_release_applications": declared, "secrets_provider": "generated", "secrets_directory": str(tmp_path)}
+    deployed = made("__app_release_npm_environments", **given, app_release_release="")
+    assert deployed == {"orders": {"NPM_TOKEN": "canary", "LEVEL": "1"}, "shop": {}, "bills": {}}
+    (tmp_path / "Known").unlink()
+    (sentence,) = made("__app_release_unresolved", **given, app_release_release="")
+    assert sentence.startswith(
+        "application orders.npm_environment.NPM_TOKEN refers to the secret Known, which is not known"
+    )
+    back = {**given, "app_release_release": "previous"}
+    assert made("__app_release_npm_environments", **back) == {"orders": {}, "shop": {}, "bills": {}}
+    assert made("__app_release_unresolved", **back) == []
