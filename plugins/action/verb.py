@@ -309,6 +309,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             found, wanted = self._declarations(host, variables)
             problems += [(host, problem) for problem in found]
             declared[host] = [str(application.get("name")) for application in wanted]
+            if verb == "rollback":
+                # The release is kept: npm installs nothing.
+                wanted = [{k: v for k, v in one.items() if k != "npm_environment"} for one in wanted]
             if not found:
                 problems += [(host, problem) for problem in self._deployed(host, name, wanted, variables)]
             if verb == "deploy":

@@ -4414,6 +4414,13 @@ VERBS = [
             "test_a_secret_that_is_missing_is_told_before_anything_is_changed",
         ),
         (
+            "going back needs no secrets of npm",
+            "ActionModule._applications",
+            "k != 'npm_environment'",
+            "True",
+            "test_a_secret_of_npm_is_needed_by_a_deployment_and_not_to_go_back",
+        ),
+        (
             "an application that is not deployed needs none",
             "ActionModule._deployed",
             "name in ('', application.get('name'))",

@@ -378,6 +378,15 @@ def test_a_secret_of_an_application_that_is_not_deployed_may_be_missing(place: P
     refused(place.run("deploy", "-e", "deploy_application=billing"), "topology_applications[1].environment.KEY")
 
 
+def test_a_secret_of_npm_is_needed_by_a_deployment_and_not_to_go_back(place: Place) -> None:
+    application = {**ORDERS, "npm_environment": {"NPM_TOKEN": "@keyvault/NpmToken"}}
+    place.inventory("vm1", applications=[application], secrets_provider="env")
+    refused(
+        place.run("deploy"), "1 problem;", "topology_applications[0].npm_environment.NPM_TOKEN", "the secret NpmToken"
+    )
+    assert "UNREACHABLE" in place.run("rollback")[1]
+
+
 def test_the_vault_of_a_missing_secret_is_asked_and_what_it_says_is_told(place: Place) -> None:
     application = {**ORDERS, "environment": {"COSMOS_KEY": "@keyvault/CosmosDbKey"}}
     place.inventory("vm1", applications=[application], secrets_provider="azure_keyvault")
