@@ -437,7 +437,8 @@ def data_checks(lost: t.Mapping[str, str]) -> list[Check]:
 
 def _url_check(component: str, url: str, expected: int, timeout: int) -> Check:
     try:
-        response = open_url(url, timeout=timeout)
+        # What listens on this host is not behind a proxy.
+        response = open_url(url, timeout=timeout, use_proxy=False)
         found, code = f"HTTP {response.status}", int(response.status)
         response.close()
     except urllib.error.HTTPError as error:

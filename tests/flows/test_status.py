@@ -72,9 +72,9 @@ WAYS = {
         "2 of 2 online",
     ),
     "another Node.js than the declared one": Way(
-        "readlink /usr/local/bin/node >/run/node && cp $(readlink -f /usr/local/bin/node) /root/node && "
-        "ln -sfn /root/node /usr/local/bin/node",
-        "ln -sfn $(cat /run/node) /usr/local/bin/node && rm /root/node",
+        "readlink /opt/pm2/node/node >/run/node && cp $(readlink -f /opt/pm2/node/node) /root/node && "
+        "ln -sfn /root/node /opt/pm2/node/node",
+        "ln -sfn $(cat /run/node) /opt/pm2/node/node && rm /root/node",
         "order-processing",
         "Node.js",
         "degraded",
