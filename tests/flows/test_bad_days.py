@@ -271,7 +271,8 @@ def test_a_setting_with_which_postgresql_does_not_start_is_put_back(inventory: P
 
 def test_a_data_disk_that_is_not_mounted_begins_no_other_database(inventory: Path, orders: Orders, on_vm: OnVm) -> None:
     data = "/opt/order-processing/temporal/postgres-data"
-    orders.start("before-the-disk-went")
+    case = f"disk-{time.time_ns()}"
+    orders.start(case, waitForSignal=True)
     on_vm(f"docker stop temporal-postgres && mv {data} {data}.away && mkdir {data} && docker start temporal-postgres")
     try:
         # As after a reboot.
@@ -288,7 +289,8 @@ def test_a_data_disk_that_is_not_mounted_begins_no_other_database(inventory: Pat
             f"docker stop temporal-postgres && rmdir {data} && mv {data}.away {data} && docker start temporal-postgres"
         )
     eventually("the platform is back", orders.healthy)
-    orders.signal("before-the-disk-went", "approve")
+    orders.signal(case, "approve")
+    eventually("the order completes", lambda: orders.completed(case))
     site = play("site", inventory)
     assert (site.rc, site.changed) == (0, []), site.failure
 
