@@ -150,7 +150,7 @@ class Vm:
         # Asking PM2 without its daemon would start one outside the unit.
         self.run("systemctl", "is-active", f"{application}-pm2.service")
         home = f"/var/lib/durable-temporal/home/{application}"
-        path = "PATH=/usr/local/bin:/usr/bin:/bin"
+        path = "PATH=/opt/pm2/node:/usr/local/bin:/usr/bin:/bin"
         printed = self.run(
             *("env", "-i", "-C", "/", f"HOME={home}", f"PM2_HOME={home}/.pm2", path, "/opt/pm2/bin/pm2", "jlist"),
             user=user,
