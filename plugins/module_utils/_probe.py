@@ -204,6 +204,10 @@ def pem_labels(path: str) -> list[str] | None:
     return re.findall(r"^-----BEGIN ([A-Z0-9 ]+)-----", read(path, _LARGEST_PEM), re.MULTILINE)
 
 
+# How often listening sockets are read again while some come and go.
+LOOKS = 5
+
+
 def plain_files(directory: str) -> list[str]:
     """Names of the files in a directory that are no links."""
     try:
@@ -230,6 +234,11 @@ def _owners(inodes: set[int], proc: str) -> dict[int, int]:
     return owners
 
 
+def _sockets(proc: str) -> set[tuple[str, int, int]]:
+    """Address, port and inode of each listening socket."""
+    return {s for f in ("tcp", "tcp6") for s in parse_listeners(read(f"{proc}/net/{f}"))}
+
+
 def listeners(containers: t.Sequence[t.Mapping[str, t.Any]], proc: str = "/proc") -> list[Listener]:
     """Every listening TCP socket of this network namespace, with who holds it.
 
@@ -237,8 +246,12 @@ def listeners(containers: t.Sequence[t.Mapping[str, t.Any]], proc: str = "/proc"
     """
     names = {str(c["id"]): str(c["name"]) for c in containers}
     published = {(str(p["address"]), int(p["port"])): str(c["name"]) for c in containers for p in c["ports"]}
-    sockets = {s for f in ("tcp", "tcp6") for s in parse_listeners(read(f"{proc}/net/{f}"))}
-    owners = _owners({inode for _address, _port, inode in sockets}, proc)
+    for _attempt in range(LOOKS):
+        sockets = _sockets(proc)
+        owners = _owners({inode for _address, _port, inode in sockets}, proc)
+        # One that was closed meanwhile is nobody's: a container that crashes comes and goes with its port.
+        if {one for one in sockets if one[2] not in owners} <= _sockets(proc):
+            break
     found: list[Listener] = []
     for address, port, inode in sorted(sockets):
         pid = owners.get(inode, 0)

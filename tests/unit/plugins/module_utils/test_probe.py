@@ -110,6 +110,19 @@ def test_a_socket_of_this_process_is_found_with_its_owner() -> None:
     assert found["process"]
 
 
+def test_a_socket_that_is_closed_while_its_owner_is_looked_for_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, stays = ("127.0.0.1", 1, 2**40), ("127.0.0.1", 2, 2**41)
+    seen = iter([{gone, stays}, {stays}])
+    monkeypatch.setattr(probe, "_sockets", lambda _proc: next(seen, {stays}))
+    assert [(one["port"], one["pid"]) for one in probe.listeners([])] == [(2, 0)]
+
+
+def test_sockets_that_come_and_go_for_ever_end_the_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    inodes = iter(range(2**40, 2**41))
+    monkeypatch.setattr(probe, "_sockets", lambda _proc: {("127.0.0.1", 1, next(inodes))})
+    assert [one["port"] for one in probe.listeners([])] == [1]
+
+
 def test_a_port_that_docker_publishes_without_a_socket_is_found() -> None:
     container = {"id": "a", "name": "db", "ports": [{"address": "127.0.0.1", "port": 1}]}
     (found,) = [one for one in probe.listeners([container]) if one["port"] == 1]
