@@ -261,7 +261,7 @@ def test_pm2_has_everything_online(vm: Vm, application: str, application_user: s
 
 def test_all_of_pm2_runs_in_the_nodejs_of_the_host(vm: Vm) -> None:
     """Also after the host has got another one: a daemon that still runs in the one before would start processes in it."""
-    wanted = vm.sh('readlink -f "$(command -v node)"').strip()
+    wanted = vm.sh("readlink -f /opt/pm2/node/node").strip()
     node = [str(each.pid) for each in vm.processes() if each.name.startswith(("node", "PM2"))]
     assert len(node) >= 5, "PM2, two workers and two APIs were expected"
     assert {vm.sh("readlink /proc/$1/exe", pid).strip() for pid in node} == {wanted}
