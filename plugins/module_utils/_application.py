@@ -378,11 +378,11 @@ def normalise(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             raise InvalidApplication(
                 f"application {name}: {option} is {application[option]!r}; expected {' or '.join(choices)}."
             )
-    for name in application["writable"]:
-        if not WRITABLE.fullmatch(str(name)) or name in OF_RELEASES:
+    for directory in application["writable"]:
+        if not WRITABLE.fullmatch(str(directory)) or directory in OF_RELEASES:
             raise InvalidApplication(
-                f"application {application['name']}: writable is {name!r}; expected names of directories of its own at the "
-                "root of a release, such as uploads, without /."
+                f"application {name}: writable is {directory!r}; expected names of directories of its own at the root of a "
+                "release, such as uploads, without /."
             )
     application.setdefault("group", application["user"])
     if application["group"] in PRIVILEGED_GROUPS:

@@ -37,6 +37,14 @@ def test_a_directory_of_its_own_is_taken(root: str) -> None:
     assert normalise({"name": "a", "root": root})["root"] == root
 
 
+def test_what_a_release_may_write_names_nothing_else() -> None:
+    plain = normalise({"name": "orders", "processes": [PROCESS]})
+    assert normalise({"name": "orders", "processes": [PROCESS], "writable": ["uploads"]}) == {
+        **plain,
+        "writable": ["uploads"],
+    }
+
+
 def test_normalising_again_changes_nothing() -> None:
     once = normalise({"name": "a", "processes": [PROCESS], "environment": {"A": 1}})
     assert normalise(once) == once
