@@ -544,9 +544,18 @@ class Store:
             shutil.rmtree(place / shared, ignore_errors=True)
         return result.returncode == 0
 
-    def unlinked(self, release: str, names: t.Iterable[str]) -> list[str]:
-        """Those directories that are to be in ``shared/`` and that a release has no link to."""
-        return [n for n in names if not (self.shared / n).is_dir() or not self._linked(self.releases / release / n)]
+    def unlinked(self, release: str, names: t.Iterable[str], kept: bool = False) -> list[str]:
+        """Those directories that are to be in ``shared/`` and that a release has no link to.
+
+        :param kept: whether what the release has of its own instead counts as well.
+        """
+        place = self.releases / release
+        return [
+            n
+            for n in names
+            if not (kept and os.path.lexists(place / n))
+            and not ((self.shared / n).is_dir() and self._linked(place / n))
+        ]
 
     def link(self, place: Path, names: t.Iterable[str], account: Account) -> None:
         """Make directories that outlive releases, and links to them in the directory of a release.
@@ -565,12 +574,23 @@ class Store:
             if self._linked(link):
                 continue
             if os.path.lexists(link):
-                raise ReleaseError(
-                    f"the artifact holds {name}, which writable names; expected nothing there, because it is kept in "
-                    f"{shared} for all releases. Leave it out of the artifact, or take it out of writable."
-                )
+                raise ReleaseError(self._in_the_way(place, name))
             link.symlink_to(f"../../shared/{name}")
             os.chown(link, account.uid, account.gid, follow_symlinks=False)
+
+    def _in_the_way(self, place: Path, name: str) -> str:
+        """What is wrong with a release that has something of its own where a link to ``shared/`` belongs."""
+        why = f"expected nothing there, because it is kept in {self.shared / name} for all releases"
+        if place.name.endswith(PARTIAL):
+            return (
+                f"the artifact holds {name}, which writable names; {why}. Leave it out of the artifact, or take it out of "
+                "writable."
+            )
+        return (
+            f"the release {place.name} has {name} of its own, from its artifact or made by its program, and writable names it; "
+            f"{why}. Deploy another build without it, and move what is to stay into {self.shared / name}; or take it out of "
+            "writable."
+        )
 
     @staticmethod
     def _linked(link: Path) -> bool:

@@ -485,7 +485,8 @@ def look(
         step.release = before.live if finished else accepted(before, wanted["name"], wanted["release"])
         step.back = step.release in before.history
     if step.release and step.install is None and not step.missing:
-        step.unlinked = tuple(store.unlinked(step.release, wanted["writable"]))
+        # A release to go back to may be older than the declaration, and have a directory of its own there, which stays.
+        step.unlinked = tuple(store.unlinked(step.release, wanted["writable"], kept=bool(wanted["release"])))
     if target == "live" and step.release:
         switched = step.after if watched and step.doubted else after_switch(step.after, step.release, step.back)
         step.after = after_prune(switched, wanted["keep_releases"])

@@ -631,6 +631,13 @@ WRITABLE = _guards(
         "[]",
         "test_a_release_that_is_live_gets_what_it_may_write",
     ),
+    (
+        "what a release to go back to has of its own",
+        "Store.unlinked",
+        "kept and os.path.lexists(place / n)",
+        "False",
+        "test_a_release_from_before_a_directory_was_kept_can_be_gone_back_to",
+    ),
 )
 
 PLACES = _guards(
@@ -1735,7 +1742,7 @@ NAMES = _guards(
     (
         "a writable directory that is no name of its own",
         "normalise",
-        "not WRITABLE.fullmatch(str(name)) or name in OF_RELEASES",
+        "not WRITABLE.fullmatch(str(directory)) or directory in OF_RELEASES",
         "False",
         "test_what_cannot_work_is_refused",
     ),

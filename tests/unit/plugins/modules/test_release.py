@@ -603,6 +603,18 @@ def test_a_release_that_is_live_gets_what_it_may_write(host: Path) -> None:
     assert log(host) == ["install", "live", "link"]
 
 
+def test_a_release_from_before_a_directory_was_kept_can_be_gone_back_to(host: Path) -> None:
+    run(host, artifact=artifact(host, "one"))
+    own = host / "app/current/uploads"
+    own.resolve().mkdir()
+    (own / "order.pdf").write_text("of one")
+    run(host, artifact=artifact(host, "two"), writable=["uploads", "cache"])
+    back = run(host, release="previous", writable=["uploads", "cache"])
+    assert back["changed"], back
+    assert (own / "order.pdf").read_text() == "of one"
+    assert (host / "app/current/cache").is_symlink()
+
+
 def test_an_artifact_that_holds_what_is_kept_is_refused(host: Path) -> None:
     one = artifact(host, "one", **{"uploads/README": "here"})
     refused = run(host, artifact=one, writable=["uploads"])
@@ -611,7 +623,7 @@ def test_an_artifact_that_holds_what_is_kept_is_refused(host: Path) -> None:
     # Under a release that has it, nothing is put in its place either.
     run(host, artifact=one)
     refused = run(host, artifact=one, writable=["uploads"])
-    assert "the artifact holds uploads" in refused["msg"]
+    assert "has uploads of its own, from its artifact or made by its program" in refused["msg"]
     assert (host / "app/current/uploads/README").read_text() == "here"
     (host / "app/shared/cache").write_text("")
     refused = run(host, artifact=one, writable=["cache"])
