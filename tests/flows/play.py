@@ -125,6 +125,33 @@ def play(
     return Run(done.returncode, seconds, tasks, done.stdout + done.stderr, (ended - begun).total_seconds())
 
 
+def _children(parent: int) -> set[int]:
+    """The processes that a process has started."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.add(int(status.parent.name))
+    return found
+
+
+def _await_end(processes: set[int], deadline: float) -> None:
+    """Wait for workers of Ansible: each has a session of its own, and finishes its task when the one that began it is gone."""
+    while any(_runs(process) for process in processes):
+        assert time.monotonic() < deadline, f"still running: {processes}"
+        time.sleep(0.05)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def interrupt(
     playbook: str,
     inventory: Path,
@@ -161,8 +188,10 @@ def interrupt(
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:
+            workers = _children(process.pid)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            _await_end(workers, deadline)
             return begun
     process.wait(timeout)
     return None
