@@ -24,8 +24,8 @@ server.listen(0, '127.0.0.1', () => {
 })
 JS
 node registry.js &
-registry=$!
-trap 'kill "$registry"; rm -rf "$place"' EXIT
+server=$!
+trap 'kill "$server"; rm -rf "$place"' EXIT
 for _ in $(seq 100); do [ -s port ] && break || sleep 0.1; done
 port=$(cat port)
 mkdir app
