@@ -23,7 +23,7 @@ STATE = re.compile(
     r"|/etc/(alternatives|rc\d\.d|ld\.so\.cache|\.updated|mtab|ssl/certs|cni)(/|$)|/root/\.ansible(/|$)"
     r"|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|/home/deploy(/|$)|/var/www/html/index\.nginx-debian\.html$"
     r"|.*/__pycache__(/|$)|.*\.pyc$|/etc/(apt/apt\.conf\.d/(20auto|50unattended)-upgrades|apparmor\.d/local/.*|chrony/.*)$"
-    r"|/usr/(lib/python3|share|s?bin/|lib/x86_64-linux-gnu)"
+    r"|/usr/(lib/python3|share|lib/x86_64-linux-gnu)"
 )
 # Ours, although they lie where logs of others lie.
 LOGS = "/var/log/pm2/"
@@ -77,6 +77,7 @@ def test_files(bare: Callable[[str], str], on_vm: Callable[..., str], outputs: d
     here, before = changed(outputs["vm"]), changed(BARE)
     above = {str(parent) for path in here for parent in Path(path).parents}
     of_packages = set(on_vm("cat /var/lib/dpkg/info/*.list").splitlines())
+    of_packages |= set(on_vm("find /usr/bin /usr/sbin -lname '/etc/alternatives/*'").splitlines())
     enabled = re.compile(r"/etc/systemd/system/([\w-]+\.target\.wants/)?[\w.-]+\.(service|socket|timer)")
     units = {row for row in rows("Units") if row.endswith((".service", ".socket", ".timer"))} | {"chronyd.service"}
 
