@@ -138,11 +138,25 @@ def _children(parent: int) -> set[int]:
     return found
 
 
-def _await_end(processes: set[int], deadline: float) -> None:
-    """Wait for workers of Ansible: each has a session of its own, and finishes its task when the one that began it is gone."""
-    while any(_runs(process) for process in processes):
-        assert time.monotonic() < deadline, f"still running: {processes}"
+def _await_end(workers: set[int], deadline: float) -> None:
+    """Wait until workers of Ansible have done their tasks: each has a session of its own and outlives the one that began it.
+
+    One whose result is longer than a pipe holds then waits for ever to hand it over, and is ended.
+    """
+    while running := {worker for worker in workers if _runs(worker)}:
+        for worker in running:
+            if not _children(worker) and _writes_to_a_pipe(worker):
+                os.kill(worker, signal.SIGKILL)
+        assert time.monotonic() < deadline, f"still running: {running}"
         time.sleep(0.05)
+
+
+def _writes_to_a_pipe(process: int) -> bool:
+    """Whether a process waits for somebody to read what it writes."""
+    try:
+        return Path(f"/proc/{process}/wchan").read_text().endswith("pipe_write")
+    except OSError:
+        return False
 
 
 def _runs(process: int) -> bool:
