@@ -9,6 +9,7 @@ runtime role, the deployment and the modules can never disagree about a path.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import typing as t
 
@@ -185,12 +186,12 @@ def programs(application: t.Mapping[str, t.Any]) -> dict[str, str]:
     if application["runtime"] == "systemd":
         return {process["name"]: process["command"][0] for process in application["processes"]}
     found = {process["name"]: str(process["script"]) for process in application["processes"]}
-    return {name: script for name, script in found.items() if "/" in script or "." in script}
+    return {name: script for name, script in found.items() if not re.fullmatch(r"[\w-]+", script)}
 
 
 def _dependencies(runtime: str, processes: t.Iterable[t.Mapping[str, t.Any]]) -> str:
     """How dependencies are installed when that is not declared: as the programs need it."""
-    paths = [process["command"][0].split("/") for process in processes if runtime == "systemd"]
+    paths = [posixpath.normpath(process["command"][0]).split("/") for process in processes if runtime == "systemd"]
     if any(path[-1] == "node" or path[0] == "node_modules" for path in paths):
         return "npm"
     if any(path[0] == "venv" for path in paths):
@@ -253,6 +254,12 @@ def _check_together(application: t.Mapping[str, t.Any]) -> None:
             f"{where}: versioning is {application['versioning']} and runtime {runtime}; only systemd keeps the builds of "
             "a worker deployment side by side. Set runtime to systemd, or versioning to none."
         )
+    for process, program in programs(application).items():
+        if posixpath.normpath(program).split("/")[0] in application["writable"]:
+            raise InvalidApplication(
+                f"{where}: writable names the directory of {program}, which process {process} starts; expected directories "
+                "without code, as they are kept for all releases. Have the program write elsewhere."
+            )
     for option in ("npm_environment", "install_scripts"):
         if application[option] and application["dependencies"] != "npm":
             raise InvalidApplication(

@@ -49,7 +49,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "none": (),
 }
 # What the installation of dependencies makes.
-INSTALLED = ("node_modules", "venv")
+INSTALLED = {"npm": "node_modules", "wheels": "venv"}
 OTHERWISE = " Build it so, or declare dependencies: none for what runs as it is, such as a Go program, wheels for Python, npm for Node.js."
 # What the kernel says of a disk or a quota without room, and the words for it that package clients print.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -277,29 +277,35 @@ def check_link(path: str, target: str) -> None:
         )
 
 
-def check_programs(paths: t.Mapping[str, tarfile.TarInfo], programs: t.Mapping[str, str]) -> None:
+def check_programs(paths: t.Mapping[str, tarfile.TarInfo], programs: t.Mapping[str, str], kind: str = "npm") -> None:
     """Check that an archive has the files that are to be started.
 
     :param paths: its members by their paths.
     :param programs: process to file; what is installed, or lies outside of the release, is not looked for.
+    :param kind: how its dependencies are installed, a key of :data:`NEEDED`.
     :raises ReleaseError: which is missing, and where one of its name is.
     """
     for process, program in programs.items():
         path = posixpath.normpath(program)
-        if path.startswith(("/", "../")) or path.split("/", 1)[0] in INSTALLED:
-            continue
         # Nothing is written through links, but a program may be found through one.
         for link in sorted((p for p, member in paths.items() if member.issym()), reverse=True):
             if path == link or path.startswith(f"{link}/"):
                 target = posixpath.join(posixpath.dirname(link), paths[link].linkname)
                 path = posixpath.normpath(target + path[len(link) :])
-        if path in paths and not paths[path].isdir():
+        if path.startswith(("/", "../")) or path.split("/", 1)[0] == INSTALLED.get(kind):
+            continue
+        if path in paths and (paths[path].isreg() or paths[path].islnk()):
             continue
         name = posixpath.basename(path)
-        alike = sorted(p for p, member in paths.items() if posixpath.basename(p) == name and not member.isdir())
+        alike = sorted(
+            p
+            for p, member in paths.items()
+            if posixpath.basename(p) == name and not member.isdir() and p != posixpath.normpath(program)
+        )
         raise ReleaseError(
             f"it has no {program}, which is what process {process} starts. "
             + (f"It has {', '.join(alike[:3])}: declare that" if alike else "Declare the file that it has")
+            + (", or the whole path of a program of the host, such as /usr/bin/python3" if program == name else "")
             + ", or build it so that the file is there."
         )
 
@@ -348,7 +354,7 @@ def check_members(
         )
     if not any(member.isreg() for member in paths.values()):
         raise ReleaseError("it holds no file.")
-    check_programs(paths, programs or {})
+    check_programs(paths, programs or {}, kind)
 
 
 def check_archive(path: str | Path, kind: str = "npm", programs: t.Mapping[str, str] | None = None) -> int:

@@ -1747,6 +1747,13 @@ NAMES = _guards(
         "test_what_cannot_work_is_refused",
     ),
     (
+        "a writable directory with code",
+        "_check_together",
+        "posixpath.normpath(program).split('/')[0] in application['writable']",
+        "False",
+        "test_what_cannot_work_is_refused",
+    ),
+    (
         "groups with rights",
         "normalise",
         "application['group'] in PRIVILEGED_GROUPS",

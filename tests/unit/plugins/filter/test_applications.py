@@ -65,6 +65,10 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
             for name in ("", "a/b", "..", "/srv", "dist", "node_modules", "deploys.log", ".env")
         ),
         (
+            {"name": "a", "writable": ["src"], "processes": [{"name": "w", "script": "./src/w.js"}]},
+            "writable names the directory of ./src/w.js, which process w starts",
+        ),
+        (
             {"name": "a", "runtime": "systemd", "dependencies": "none", "npm_environment": {"A": "b"}},
             "npm_environment is for npm, and dependencies is none",
         ),
@@ -210,6 +214,8 @@ def test_variables_for_every_process_that_the_runtime_has_for_something_else_are
         (["bin/worker"], "none"),
         (["/usr/bin/python3"], "none"),
         (["venv/bin/python"], "wheels"),
+        (["./venv/bin/python"], "wheels"),
+        (["./node_modules/.bin/tsx"], "npm"),
         (["bin/api", "venv/bin/python"], "wheels"),
         (["/usr/bin/node"], "npm"),
         (["node_modules/.bin/tsx"], "npm"),
@@ -227,9 +233,10 @@ def test_what_systemd_runs_tells_how_its_dependencies_are_installed(programs: li
 
 
 def test_what_pm2_starts_is_looked_for_in_the_release_unless_it_is_a_program_of_the_system() -> None:
-    processes = [{"name": "api", "script": "npm", "args": "start"}, {"name": "w", "script": "lib/w.js"}]
+    scripts = {"w": "lib/w.js", "one-word": "npm start"}
+    processes = [{"name": "api", "script": "npm", "args": "start"}, *({"name": n, "script": s} for n, s in scripts.items())]
     (view,) = applications({}, [{"name": "a", "processes": processes}], "release")
-    assert (view["dependencies"], view["programs"]) == ("npm", {"w": "lib/w.js"})
+    assert (view["dependencies"], view["programs"]) == ("npm", scripts)
 
 
 def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:

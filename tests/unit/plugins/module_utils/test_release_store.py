@@ -287,9 +287,12 @@ def test_a_bad_archive_is_refused_by_name(
         ("latest/worker.js", ""),
         ("worker.js", ""),
         ("node_modules/.bin/next", ""),
-        ("venv/bin/python", ""),
+        ("installed/.bin/next", ""),
         ("/usr/bin/node", ""),
         ("../../shared/run", ""),
+        # Nobody makes it of npm's packages.
+        ("venv/bin/python", "no venv/bin/python, which is what process w starts"),
+        ("python3", "or the whole path of a program of the host, such as /usr/bin/python3"),
         (
             "lib/worker.js",
             r"no lib/worker\.js, which is what process w starts\. It has dist/worker\.js, worker\.js: declare",
@@ -303,6 +306,7 @@ def test_what_is_started_must_be_in_the_archive(tmp_path: Path, program: str, sa
         special("dist", tarfile.DIRTYPE),
         special("latest", tarfile.SYMTYPE, "dist"),
         special("worker.js", tarfile.SYMTYPE, "latest/worker.js"),
+        special("installed", tarfile.SYMTYPE, "node_modules"),
     ]
     path = archive(tmp_path / "a.tar.gz", GOOD, links)
     if not says:
@@ -310,6 +314,14 @@ def test_what_is_started_must_be_in_the_archive(tmp_path: Path, program: str, sa
         return
     with pytest.raises(ReleaseError, match=says):
         check_archive(path, programs={"w": program})
+
+
+@pytest.mark.parametrize("program", ["venv/bin/python", "node_modules/.bin/next"])
+def test_where_nothing_is_installed_all_that_is_started_is_in_the_archive(tmp_path: Path, program: str) -> None:
+    path = archive(tmp_path / "a.tar.gz", {"README": "1"})
+    with pytest.raises(ReleaseError, match=f"it has no {program}"):
+        check_archive(path, "none", {"w": program})
+    assert check_archive(archive(tmp_path / "b.tar.gz", {program: "1"}), "none", {"w": program}) == 1
 
 
 def test_a_release_needs_no_directory_that_nothing_is_started_from(tmp_path: Path) -> None:
