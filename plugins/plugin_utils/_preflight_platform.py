@@ -31,6 +31,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._client import SY
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Level, Problem, describe, wrong
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import normalised
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots, plain
 
 Values = Mapping[str, t.Any]
@@ -594,21 +595,43 @@ def check_system(roles: t.Collection[str], probe: Probe) -> list[Problem]:
 
 def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """A Node.js that is too old for the applications. Another one on the host comes after it in the path."""
+    system = probe.get("os") or {}
+    has = NODE_OF_SYSTEMS.get(f"{system.get('id')} {system.get('version')}", OLDEST_NODE)
+    problems = _check_node_of_systemd(values, probe, has) if "systemd_worker" in roles else []
     if "pm2_worker" not in roles:
-        return []
+        return problems
     variable, source = "pm2_worker_node_source", values.get("pm2_worker_node_source")
     if source in VERSION_OF_NODE:
         version = str(values.get(VERSION_OF_NODE[source]) or "")
         major = _number(version.partition(".")[0])
         if major is None or major >= OLDEST_NODE:
-            return []
-        return [wrong(VERSION_OF_NODE[source], version, f"{OLDEST_NODE} or newer", "Choose a later one.")]
-    system = probe.get("os") or {}
-    has = NODE_OF_SYSTEMS.get(f"{system.get('id')} {system.get('version')}", OLDEST_NODE)
+            return problems
+        return [*problems, wrong(VERSION_OF_NODE[source], version, f"{OLDEST_NODE} or newer", "Choose a later one.")]
     if source != "distribution" or has >= OLDEST_NODE:
-        return []
+        return problems
     found = f"distribution, and {system.get('name')} has Node.js {has}"
-    return [wrong(variable, found, f"Node.js {OLDEST_NODE} or newer", f"Set {variable}: nodesource, or controller.")]
+    step = f"Set {variable}: nodesource, or controller."
+    return [*problems, wrong(variable, found, f"Node.js {OLDEST_NODE} or newer", step)]
+
+
+def _check_node_of_systemd(values: Values, probe: Probe, has: int) -> list[Problem]:
+    """Applications under systemd whose packages npm installs: they have the Node.js of the host's packages."""
+    there = re.search(r"^nodejs\t[^\t]*\tinstalled\t(\d+)\.", str(probe.get("dpkg") or ""), re.MULTILINE)
+    version = int(there[1]) if there else has
+    named = [
+        str(application.get("name"))
+        for application in normalised(applications(values))
+        if application["runtime"] == "systemd"
+        and application["dependencies"] == "npm"
+        # One that somebody has put below /opt is theirs to know.
+        and not all(process["command"][0].startswith("/opt/") for process in application["processes"])
+    ]
+    if version >= OLDEST_NODE or not named:
+        return []
+    found = f"Node.js {version}, that of {'the package nodejs on the host' if there else 'the distribution'}"
+    about = f"the Node.js of the application {named[0]}"
+    step = f"Install a package nodejs of {OLDEST_NODE} or newer on the host first, or set its runtime to pm2."
+    return [wrong(about, found, f"{OLDEST_NODE} or newer", step)]
 
 
 def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:

@@ -959,6 +959,13 @@ PLATFORM = _guards(
         "test_systems_that_are_not_supported_are_found",
     ),
     (
+        "a Node.js of the host that is too old for applications under systemd",
+        "_check_node_of_systemd",
+        "version >= OLDEST_NODE or not named",
+        "True",
+        "test_the_node_of_applications_under_systemd_is_that_of_the_host",
+    ),
+    (
         "a chosen Node.js that is too old",
         "check_node",
         "major is None or major >= OLDEST_NODE",

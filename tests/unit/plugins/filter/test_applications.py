@@ -234,7 +234,10 @@ def test_what_systemd_runs_tells_how_its_dependencies_are_installed(programs: li
 
 def test_what_pm2_starts_is_looked_for_in_the_release_unless_it_is_a_program_of_the_system() -> None:
     scripts = {"w": "lib/w.js", "one-word": "npm start"}
-    processes = [{"name": "api", "script": "npm", "args": "start"}, *({"name": n, "script": s} for n, s in scripts.items())]
+    processes = [
+        {"name": "api", "script": "npm", "args": "start"},
+        *({"name": n, "script": s} for n, s in scripts.items()),
+    ]
     (view,) = applications({}, [{"name": "a", "processes": processes}], "release")
     assert (view["dependencies"], view["programs"]) == ("npm", scripts)
 

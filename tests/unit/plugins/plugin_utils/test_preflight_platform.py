@@ -503,6 +503,38 @@ def test_a_node_that_is_too_old_is_found(
     assert platform.check_node(["temporal"], values, probe) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "dpkg", "command", "found"),
+    [
+        ("12", "", ["/usr/bin/node", "w.js"], "Node.js 18, that of the distribution"),
+        ("12", "nodejs\tamd64\tinstalled\t22.1.0-1nodesource1\tnpm\n", ["/usr/bin/node", "w.js"], ""),
+        (
+            "13",
+            "nodejs\tamd64\tinstalled\t18.20.4-1nodesource1\tnpm\n",
+            ["/usr/bin/node", "w.js"],
+            "Node.js 18, that of the package nodejs on the host",
+        ),
+        ("12", "", ["bin/worker"], ""),
+        ("12", "", ["/opt/node22/bin/node", "w.js"], ""),
+        ("13", "", ["/usr/bin/node", "w.js"], ""),
+    ],
+)
+def test_the_node_of_applications_under_systemd_is_that_of_the_host(
+    version: str, dpkg: str, command: list[str], found: str
+) -> None:
+    one = {"name": "a", "runtime": "systemd", "processes": [{"name": "w", "command": command}]}
+    probe = {**PROBE, "os": {"id": "debian", "version": version, "name": "Debian"}, "dpkg": dpkg}
+    said = texts(platform.check_node(["systemd_worker"], {"topology_applications": [one]}, probe))
+    assert said == (
+        [
+            f"the Node.js of the application a is {found}; expected 20 or newer. Install a package nodejs of 20 or newer on "
+            "the host first, or set its runtime to pm2."
+        ]
+        if found
+        else []
+    )
+
+
 def test_another_temporal_command_is_found_before_it_is_replaced() -> None:
     probe = {**PROBE, "temporal_command": "/usr/local/bin/temporal"}
     (text,) = texts(platform.check_temporal_command(["temporal_client"], {"temporal_client_command": True}, probe))
