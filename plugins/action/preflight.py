@@ -259,6 +259,7 @@ def _platform(
         *platform.check_ipv6(roles, values, probe),
         *platform.check_pm2(roles, values, probe),
         *platform.check_temporal_command(roles, values, probe),
+        *platform.check_programs(roles, probe),
         *platform.check_room(probe, values.get("topology_size"), bool({"postgres", "temporal"} & set(roles))),
         *platform.check_containers(roles, values, probe),
         *(problem for problem in foreign if problem.about not in claimed),

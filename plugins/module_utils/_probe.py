@@ -271,9 +271,11 @@ def listeners(containers: t.Sequence[t.Mapping[str, t.Any]], proc: str = "/proc"
 
 
 def room(path: str) -> dict[str, t.Any]:
-    """Room on the file system that holds a path, or will: ``{"path", "at", "total_mb", "free_mb"}``."""
+    """The file system that holds a path, or will: ``{"path", "at", "total_mb", "free_mb", "noexec"}``."""
     at = path
     while not os.path.exists(at) and at not in ("/", ""):
         at = os.path.dirname(at)
     usage = shutil.disk_usage(at or "/")
-    return {"path": path, "at": at or "/", "total_mb": usage.total // 2**20, "free_mb": usage.free // 2**20}
+    noexec = bool(os.statvfs(at or "/").f_flag & os.ST_NOEXEC)
+    found = {"total_mb": usage.total // 2**20, "free_mb": usage.free // 2**20}
+    return {"path": path, "at": at or "/", **found, "noexec": noexec}

@@ -96,7 +96,9 @@ clock_ahead_seconds:
   returned: when O(controller_time) is given
   type: float
 disks:
-  description: One row for each path, with C(path), C(at) (the existing parent), C(total_mb) and C(free_mb).
+  description: >-
+    One row for each path, with C(path), C(at) (the existing parent), C(total_mb), C(free_mb), and C(noexec), whether the file
+    system is mounted so that no program on it can be run.
   returned: always
   type: list
   elements: dict

@@ -253,14 +253,14 @@ _OPTIONS: dict[Kind, str] = {
     PACKAGE: "host_packages host_extra_packages",
     PATH: """
         topology_root postgres_directory postgres_data_directory postgres_ca_cert? temporal_directory
-        temporal_ui_directory host_directories applications.root nginx_acme_webroot? nginx_sites.tls.certificate nginx_sites.tls.key""",
+        temporal_ui_directory host_directories applications.root status_paths status_node?
+        preflight_paths nginx_acme_webroot? nginx_sites.tls.certificate nginx_sites.tls.key""",
     NAMESPACE: """
         topology_namespaces.name temporal_namespaces.name temporal_client_namespace temporal_ui_default_namespace applications.namespace?""",
     LINE: """
         applications.task_queues applications.source? applications.install_scripts applications.writable
-        applications.processes.script topology_secret_names app_release_reason? status_services status_paths
-        status_node? preflight_paths status_sites topology_namespaces.retention? topology_namespaces.description?
-        topology_namespaces.owner_email? topology_namespaces.history_archival_uri?
+        applications.processes.script topology_secret_names app_release_reason? status_services status_sites
+        topology_namespaces.retention? topology_namespaces.description? topology_namespaces.owner_email? topology_namespaces.history_archival_uri?
         topology_namespaces.visibility_archival_uri? temporal_namespaces.retention? temporal_namespaces.description?
         temporal_namespaces.owner_email? temporal_namespaces.history_archival_uri?
         temporal_namespaces.visibility_archival_uri?""",
@@ -315,6 +315,9 @@ _AT_LEAST_ONE = frozenset(
 )
 # MiB with which a program does not start, or is ended as soon as it works.
 _AT_LEAST = {"postgres_memory_limit_mb": 256, "temporal_memory_limit_mb": 256, "temporal_ui_memory_limit_mb": 64}
+# Fewer than a thousand are seconds by mistake, in which a program neither ends its work nor starts.
+_MILLISECONDS = ("applications.processes.kill_timeout", "applications.processes.listen_timeout")
+_AT_LEAST |= dict.fromkeys(_MILLISECONDS, 1000)
 # Environments in files that have one line for each variable.
 ONE_LINE = ("host_ca_environment",)
 _ENVIRONMENT = re.compile(r"(^|[_.])environment$")
@@ -336,6 +339,11 @@ def misfit(label: str, value: t.Any) -> Kind | None:
     if kind is None or (not text and name in _MAY_BE_EMPTY) or kind.fits(text):
         return None
     return kind
+
+
+def step(label: str) -> str:
+    """What to do about a number that is too small."""
+    return "These are milliseconds." if plain_name(label) in _MILLISECONDS else ""
 
 
 def least(label: str) -> int:

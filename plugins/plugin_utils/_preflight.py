@@ -164,7 +164,7 @@ def _check_number(label: str, number: int) -> list[Problem]:
     if re.search(r"(^|[_.])(port|listen)$", label):
         return [] if 0 < number < 65536 else [wrong(label, describe(number), "a port from 1 to 65535")]
     least = kinds.least(label)
-    return [] if number >= least else [wrong(label, describe(number), f"{least} or more")]
+    return [] if number >= least else [wrong(label, describe(number), f"{least} or more", kinds.step(label))]
 
 
 def _check_text(label: str, value: t.Any, secret: bool) -> list[Problem]:

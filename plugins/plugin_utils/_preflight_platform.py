@@ -32,7 +32,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._duration import 
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Level, Problem, describe, wrong
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import normalised
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots, plain
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots, plain, related
 
 Values = Mapping[str, t.Any]
 Probe = Mapping[str, t.Any]
@@ -736,6 +736,23 @@ def check_pm2(roles: t.Collection[str], values: Values, probe: Probe) -> list[Pr
             found = f"{file.rpartition('-')[0]}, and /var/log/pm2/{file} is a file of another PM2"
             problems.append(wrong("the name of a process", found, "no such file", "Move the file away."))
     return problems
+
+
+def check_programs(roles: t.Collection[str], probe: Probe) -> list[Problem]:
+    """A file system on which no program can be run, where ours and those of applications are to lie."""
+    if not {*roles} & {*APPLICATION_ROLES, "temporal_client"}:
+        return []
+    return [
+        wrong(
+            f"the file system of {disk['path']}",
+            "mounted with noexec",
+            "one on which programs can be run, as those of applications lie there",
+            f"Mount {disk['at']} without noexec, or choose a topology_root elsewhere.",
+        )
+        for disk in probe.get("disks", ())
+        # Below /var there is data only.
+        if disk.get("noexec") and related(str(disk["path"]), "/var") not in ("is", "lies in")
+    ]
 
 
 def check_room(probe: Probe, size: t.Any, stores_data: bool) -> list[Problem]:

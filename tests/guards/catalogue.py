@@ -966,6 +966,13 @@ PLATFORM = _guards(
         "test_the_node_of_applications_under_systemd_is_that_of_the_host",
     ),
     (
+        "a file system without programs",
+        "check_programs",
+        "not {*roles} & {*APPLICATION_ROLES, 'temporal_client'}",
+        "True",
+        "test_a_file_system_on_which_no_program_can_be_run_is_found",
+    ),
+    (
         "a chosen Node.js that is too old",
         "check_node",
         "major is None or major >= OLDEST_NODE",

@@ -150,6 +150,10 @@ def test_a_value_that_cannot_be_rendered_is_told() -> None:
         ({"addresses": ["10.0.0.5"]}, "temporal_bind_address"),
         ({"disks": [{"path": "/opt", "at": "/", "total_mb": 9000, "free_mb": 90}]}, "the room at /opt"),
         (
+            {"disks": [{"path": "/opt", "at": "/opt", "total_mb": 9000, "free_mb": 9000, "noexec": True}]},
+            "the file system of /opt",
+        ),
+        (
             {
                 "containers": [
                     {"name": "temporal-postgres", "image": "x", "directory": "/srv", "state": "exited", "health": ""}
@@ -169,7 +173,8 @@ def test_a_value_that_cannot_be_rendered_is_told() -> None:
 )
 def test_what_the_host_has_is_judged(changes: Json, named: str) -> None:
     elsewhere = {"temporal_bind_address": "10.99.99.99"} if "addresses" in changes else {}
-    assert about(judge(probe={**PROBE, **changes}, **elsewhere)) == [named]
+    roles = ("postgres", "temporal", *(["temporal_client"] if "file system" in named else []))
+    assert about(judge(roles, probe={**PROBE, **changes}, **elsewhere)) == [named]
 
 
 def test_applications_are_judged_and_their_artifacts_looked_for(tmp_path: Path) -> None:

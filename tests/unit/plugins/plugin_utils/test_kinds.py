@@ -317,3 +317,22 @@ def test_an_empty_password_is_told_at_any_depth() -> None:
     problems = check_options(spec, {"web_password": "", "web_users": [{"password": ""}, {"password": "x"}]})
     assert [p.about for p in problems] == ["web_password", "web_users[0].password"]
     assert problems[0].text.startswith("web_password is empty; expected a password. Take it out to have one generated")
+
+
+@pytest.mark.parametrize("option", ["kill_timeout", "listen_timeout"])
+def test_seconds_where_milliseconds_are_meant_are_found(option: str) -> None:
+    spec = {"pm2_worker_applications": read_specs()["pm2_worker"]["main"]["pm2_worker_applications"]}
+    for number, found in ((30, 1), (1000, 0)):
+        value = [{"name": "a", "processes": [{"name": "w", "script": "w.js", option: number}]}]
+        said = [problem.text for problem in check_options(spec, {"pm2_worker_applications": value})]
+        about = f"pm2_worker_applications[0].processes[0].{option}"
+        assert said == [f"{about} is 30; expected 1000 or more. These are milliseconds."] * found
+
+
+@pytest.mark.parametrize("option", ["status_node", "status_paths", "preflight_paths"])
+def test_paths_of_a_host_are_absolute(option: str) -> None:
+    role = option.partition("_")[0]
+    spec = {option: read_specs()[role]["main"][option]}
+    several = option.endswith("s")
+    for path, found in (("opt", 1), ("node --version", 1), ("/usr/bin/node", 0)):
+        assert len(check_options(spec, {option: [path] if several else path})) == found

@@ -740,6 +740,16 @@ def test_too_little_room_is_found(changes: dict[str, t.Any], found: list[str]) -
     assert [p.level for p in platform.check_room({**PROBE, **changes}, "small", True)] == found
 
 
+def test_a_file_system_on_which_no_program_can_be_run_is_found() -> None:
+    rows = [{"path": path, "at": "/", "noexec": True} for path in ("/opt/orders", "/var/lib", "/varied")]
+    said = texts(platform.check_programs(["pm2_worker"], {"disks": rows}))
+    assert [text.partition(";")[0] for text in said] == [
+        f"the file system of {path} is mounted with noexec" for path in ("/opt/orders", "/varied")
+    ]
+    assert platform.check_programs(["postgres"], {"disks": rows}) == []
+    assert platform.check_programs(["pm2_worker"], PROBE) == []
+
+
 def test_sizes_are_about_hosts_that_store_data() -> None:
     assert len(platform.check_room(PROBE, "large", True)) == 1
     assert platform.check_room(PROBE, "large", False) == []
