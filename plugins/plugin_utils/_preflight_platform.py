@@ -832,7 +832,29 @@ def check_applications(
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:
             problems.append(Problem(f"topology_applications[{index}]", str(error)))
-    return [*problems, *_check_units(declared), *_check_candidates(declared)]
+    return [*problems, *_check_units(declared), *_check_candidates(declared), *_check_told_twice(declared)]
+
+
+# Variables that follow from an option of an application, and that one of its environment would replace.
+FROM_OPTIONS = {"PORT": "port", "TEMPORAL_NAMESPACE": "namespace", "TEMPORAL_TASK_QUEUE": "task_queues"}
+
+
+def _check_told_twice(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Variables of all processes that say something else than the option that they follow from: the edge, the namespace
+    and the pollers go by the option. A single process may have another value.
+    """
+    problems = []
+    for index, application in enumerate(declared):
+        environment = application.get("environment")
+        for name, option in FROM_OPTIONS.items() if isinstance(environment, Mapping) else ():
+            value, said = environment.get(name), application.get(option)
+            fitting = [str(one) for one in (said if isinstance(said, list) else [said]) if one]
+            # What refers to a secret is not known here.
+            if value is not None and fitting and str(value) not in fitting and not str(value).startswith("@"):
+                about, found = f"topology_applications[{index}].environment.{name}", f"another one than {option} says"
+                step = f"Take it out: it follows from {option}."
+                problems.append(wrong(about, found, " or ".join(fitting), step))
+    return problems
 
 
 def check_environments(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:

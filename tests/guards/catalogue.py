@@ -966,6 +966,13 @@ PLATFORM = _guards(
         "test_the_node_of_applications_under_systemd_is_that_of_the_host",
     ),
     (
+        "a variable that contradicts an option",
+        "_check_told_twice",
+        "value is not None and fitting and (str(value) not in fitting) and (not str(value).startswith('@'))",
+        "False",
+        "test_a_variable_that_contradicts_an_option_is_found",
+    ),
+    (
         "a file system without programs",
         "check_programs",
         "not {*roles} & {*APPLICATION_ROLES, 'temporal_client'}",

@@ -740,6 +740,26 @@ def test_too_little_room_is_found(changes: dict[str, t.Any], found: list[str]) -
     assert [p.level for p in platform.check_room({**PROBE, **changes}, "small", True)] == found
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("PORT", "4000", "port says; expected 3000. Take it out: it follows from port."),
+        ("PORT", 3000, ""),
+        ("PORT", None, ""),
+        ("TEMPORAL_NAMESPACE", "default", "namespace says; expected orders. Take it out: it follows from namespace."),
+        ("TEMPORAL_TASK_QUEUE", "c", "task_queues says; expected a or b. Take it out: it follows from task_queues."),
+        ("TEMPORAL_TASK_QUEUE", "b", ""),
+        ("TEMPORAL_TASK_QUEUE", "@keyvault/Queue", ""),
+        ("OTHER", "1", ""),
+    ],
+)
+def test_a_variable_that_contradicts_an_option_is_found(name: str, value: t.Any, found: str) -> None:
+    one = {"name": "a", "port": 3000, "namespace": "orders", "task_queues": ["a", "b"], "environment": {name: value}}
+    about = f"topology_applications[0].environment.{name} is another one than "
+    assert texts(platform.check_applications([one])) == ([about + found] if found else [])
+    assert platform.check_applications([{"name": "a", "environment": {name: value}}]) == []
+
+
 def test_a_file_system_on_which_no_program_can_be_run_is_found() -> None:
     rows = [{"path": path, "at": "/", "noexec": True} for path in ("/opt/orders", "/var/lib", "/varied")]
     said = texts(platform.check_programs(["pm2_worker"], {"disks": rows}))
