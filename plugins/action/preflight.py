@@ -99,6 +99,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += [_as_written(problem, variables) for problem in told]
         problems += sources.check_sources(roles, values, missing_directory)
         problems += sources.check_certificates(roles, values, missing_file)
+        problems += files.check_contents(roles, values)
         if "temporal" in roles:
             config, version = values.get(dynamic.VARIABLE), values.get("temporal_version")
             problems += dynamic.check_dynamic_config(config, version, given["ignored_variables"])

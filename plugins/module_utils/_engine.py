@@ -195,6 +195,10 @@ def _too_old(engine: Engine, remedy: str) -> str:
 def _fits(engine: Engine, why: str, otherwise: str) -> str:
     """What keeps an engine from being used as it is; nothing when it will do."""
     wanted = f"Docker {OLDEST} or newer with Compose v2"
+    if engine["package"] == "podman-docker":
+        return (
+            f"{why}, and its program docker is Podman's; expected {wanted}. Install that in its place, or {otherwise}."
+        )
     if not engine["program"]:
         return f"{why}, and the host has no program docker; expected {wanted}. Install it, or {otherwise}."
     if not engine["version"]:

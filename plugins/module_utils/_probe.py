@@ -201,7 +201,12 @@ def pem_labels(path: str) -> list[str] | None:
     """What a PEM file holds: ``["CERTIFICATE", "CERTIFICATE"]``; ``None`` when there is no such file."""
     if not os.path.isfile(path):
         return None
-    return re.findall(r"^-----BEGIN ([A-Z0-9 ]+)-----", read(path, _LARGEST_PEM), re.MULTILINE)
+    return labels_of(read(path, _LARGEST_PEM))
+
+
+def labels_of(text: str) -> list[str]:
+    """What a text in the form of PEM holds, as :func:`pem_labels` tells it of a file."""
+    return re.findall(r"^-----BEGIN ([A-Z0-9 ]+)-----\s*$", text, re.MULTILINE)
 
 
 # How often listening sockets are read again while some come and go.

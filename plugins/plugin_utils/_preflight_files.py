@@ -13,6 +13,7 @@ import typing as t
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from ansible_collections.durable.temporal.plugins.module_utils._probe import labels_of
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
 
 # Role → its options that name such files. The wiring's own are a part of them.
@@ -57,6 +58,27 @@ def _of_sites(values: Mapping[str, t.Any]) -> t.Iterator[HostFile]:
         for what, (expected, label) in (("certificate", _CERTIFICATE), ("key", _KEY)):
             if tls.get(what) and not tls.get(f"{what}_content"):
                 yield HostFile(f"{about}.{what}", str(tls[what]), expected, label)
+
+
+def check_contents(roles: Collection[str], values: Mapping[str, t.Any]) -> list[Problem]:
+    """Texts for such files that hold something else, as nginx would tell after they are written. They are not shown.
+
+    For the parameters see :func:`declared`.
+    """
+    sites = values.get("nginx_sites") if "nginx" in roles else None
+    problems = []
+    for index, site in enumerate(sites if isinstance(sites, list) else []):
+        tls = site.get("tls") if isinstance(site, Mapping) else None
+        if not isinstance(tls, Mapping):
+            continue
+        about = "topology_tls" if tls == values.get("topology_tls") else f"nginx_sites[{index}].tls"
+        for what, (expected, label) in (("certificate", _CERTIFICATE), ("key", _KEY)):
+            content = tls.get(f"{what}_content")
+            if isinstance(content, str) and content and not any(re.fullmatch(label, one) for one in labels_of(content)):
+                found = f"a text that holds {' and '.join(dict.fromkeys(labels_of(content))) or 'nothing of PEM'}"
+                step = "Correct it; its lines are lines, not \\n in single quotes."
+                problems.append(wrong(f"{about}.{what}_content", found, expected.replace("file", "text"), step))
+    return list(dict.fromkeys(problems))
 
 
 def check_files(roles: Collection[str], values: Mapping[str, t.Any], probe: Mapping[str, t.Any]) -> list[Problem]:

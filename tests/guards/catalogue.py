@@ -488,6 +488,13 @@ FILES = _guards(
         "test_a_certificate_and_a_key_that_are_not_there_are_told_once_by_the_name_that_users_set",
     ),
     (
+        "a text that holds something else",
+        "check_contents",
+        "not any((re.fullmatch(label, one) for one in labels_of(content)))",
+        "False",
+        "test_texts_that_are_no_certificate_or_key_are_told_and_not_shown",
+    ),
+    (
         "a file that holds something else",
         "check_files",
         "not any((re.fullmatch(file.label, label) for label in labels))",

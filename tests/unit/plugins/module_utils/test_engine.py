@@ -51,6 +51,7 @@ def engine(of: Engine, **other: t.Any) -> Engine:
 
 DEBIAN = engine(NOTHING, program=True, version="26.1.5+dfsg1", compose="2.26.1-4", package="docker.io")
 VENDOR = engine(NOTHING, program=True, version="28.3.0", compose="v2.38.1", package="docker-ce")
+PODMAN = engine(NOTHING, program=True, version="28.3.0", compose="v2.38.1", package="podman-docker")
 OWN_ENGINE = engine(DEBIAN, own=True, settings=digests(WANTED), containers=["postgres"])
 
 
@@ -108,6 +109,8 @@ def test_somebody_elses_engine_is_used_as_it_is(source: str, there: Engine, rele
     [
         ("none", NOTHING, "debian-13", "the host has no program docker; expected Docker 25 or newer with Compose v2"),
         ("none", engine(DEBIAN, version=""), "debian-13", "no engine answers"),
+        ("none", engine(PODMAN, version="5.4.2"), "debian-13", "its program docker is Podman's"),
+        ("auto", engine(PODMAN, version=""), "debian-13", "its program docker is Podman's"),
         ("none", engine(DEBIAN, version="20.10.24+dfsg1"), "debian-12", "the engine on the host is 20.10.24+dfsg1"),
         ("none", engine(DEBIAN, compose=""), "debian-12", "`docker compose version` answers nothing"),
         ("none", engine(DEBIAN, compose="1.29.2"), "debian-12", "`docker compose version` answers 1.29.2"),

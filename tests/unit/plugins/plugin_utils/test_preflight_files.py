@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_files import check_files
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_files import check_contents, check_files
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_roles import read_specs
 
 Json = dict[str, t.Any]
@@ -58,6 +58,32 @@ def test_what_holds_something_else_is_told(files: Json, about: str, holds: str) 
     assert holds in told[f"topology_tls.{about}"]
 
 
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
+KEY = CERTIFICATE.replace("CERTIFICATE", "PRIVATE KEY")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "found"),
+    [
+        (CERTIFICATE, KEY, {}),
+        (CERTIFICATE.replace("\n", "\r\n"), KEY, {}),
+        (KEY, CERTIFICATE, {"certificate": "PRIVATE KEY", "key": "CERTIFICATE"}),
+        ("c4n4ry", KEY, {"certificate": "nothing of PEM"}),
+        (CERTIFICATE, KEY.replace("\n", "\\n"), {"key": "nothing of PEM"}),
+        (CERTIFICATE, KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"), {"key": "ENCRYPTED PRIVATE KEY"}),
+    ],
+)
+def test_texts_that_are_no_certificate_or_key_are_told_and_not_shown(certificate: str, key: str, found: Json) -> None:
+    tls = {**TLS, "certificate_content": certificate, "key_content": key}
+    told = check_contents(["nginx"], {"nginx_sites": [site(tls), site(tls)], "topology_tls": tls})
+    assert {p.about: p.text.partition(";")[0] for p in told} == {
+        f"topology_tls.{what}_content": f"topology_tls.{what}_content is a text that holds {holds}"
+        for what, holds in found.items()
+    }
+    assert "c4n4ry" not in str(told)
+    assert check_contents(["postgres"], {"nginx_sites": [site(tls)]}) == []
+
+
 def test_authorities_for_the_database_that_are_not_there_are_told() -> None:
     (text,) = check({"postgres_ca_cert": "/etc/ssl/db.pem"}, {"/etc/ssl/db.pem": None}).values()
     assert text.startswith(
@@ -90,6 +116,7 @@ BEFOREHAND = {
         applications.root host_directories postgres_data_directory postgres_directory secrets_directory status_report
         temporal_directory temporal_ui_directory topology_root""",
     "measured, or its nearest parent": "preflight_paths status_paths",
+    "compared with what runs": "status_node",
     # nginx answers 404 below it until the client of ACME has put something there.
     "may come later": "nginx_acme_webroot",
     "no file": "nginx_sites.health_path topology_temporal_connection.api_key docker_log_max_files",
