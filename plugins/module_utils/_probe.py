@@ -213,6 +213,16 @@ def labels_of(text: str) -> list[str]:
 LOOKS = 5
 
 
+def foreign_pm2(directory: str) -> list[str]:
+    """What lies where this collection has its PM2 and Node.js and is not of its making: a ``bin`` that is no link to a version
+    beside it, or a ``node`` that is no directory.
+    """
+    link, tools = os.path.join(directory, "bin"), os.path.join(directory, "node")
+    wrong = [tools] if os.path.lexists(tools) and not os.path.isdir(tools) else []
+    own = os.path.islink(link) and re.fullmatch(r"v?[0-9][^/]*/bin", os.readlink(link))
+    return [link, *wrong] if os.path.lexists(link) and not own else wrong
+
+
 def plain_files(directory: str) -> list[str]:
     """Names of the files in a directory that are no links."""
     try:

@@ -189,8 +189,8 @@ temporal_command:
   type: str
 pm2:
   description: >-
-    C(command), the path of a command pm2 that this collection has not written, and C(logs), the names of plain files where
-    it puts links to the logs of processes.
+    C(command), the path of a command pm2 that this collection has not written, C(logs), the names of plain files where it
+    puts links to the logs of processes, and C(foreign), what others have in C(/opt/pm2) where it has its PM2.
   returned: always
   type: dict
 """
@@ -214,6 +214,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._module import Mo
 TEMPORAL_COMMAND = "/usr/local/bin/temporal"
 PM2_COMMAND = "/usr/local/bin/pm2"
 PM2_LOGS = "/var/log/pm2"
+PM2_DIRECTORY = "/opt/pm2"
 
 
 def containers(module: Module) -> list[dict[str, t.Any]]:
@@ -245,7 +246,11 @@ def artifacts(module: Module) -> dict[str, t.Any]:
 
 def pm2() -> dict[str, t.Any]:
     """What lies where PM2 is called and logs, and is not ours."""
-    return {"command": _probe.foreign_command(PM2_COMMAND), "logs": _probe.plain_files(PM2_LOGS)}
+    return {
+        "command": _probe.foreign_command(PM2_COMMAND),
+        "logs": _probe.plain_files(PM2_LOGS),
+        "foreign": _probe.foreign_pm2(PM2_DIRECTORY),
+    }
 
 
 def main() -> None:

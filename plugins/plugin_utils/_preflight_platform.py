@@ -728,6 +728,9 @@ def check_pm2(roles: t.Collection[str], values: Values, probe: Probe) -> list[Pr
             "Remove it (npm uninstall --global pm2), or set pm2_worker_command: false; NAME-pm2 is then the command."
         )
         problems.append(wrong("pm2_worker_command", found, "no command pm2, or ours", remedy))
+    for path in seen.get("foreign") or ():
+        remedy = "Move it away: PM2 and Node.js of this collection lie there."
+        problems.append(wrong("/opt/pm2", f"somebody else's: it has {path}", "none, or ours", remedy))
     named = {
         str(p.get("name")) for a in applications(values) if a.get("runtime", "pm2") == "pm2" for p in _processes(a)
     }

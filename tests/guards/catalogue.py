@@ -1057,6 +1057,13 @@ PLATFORM = _guards(
         "test_another_pm2_is_found_before_anything_is_replaced",
     ),
     (
+        "a directory of PM2 that is somebody else's",
+        "check_pm2",
+        "seen.get('foreign') or ()",
+        "()",
+        "test_a_directory_of_pm2_that_is_somebody_elses_is_found",
+    ),
+    (
         "a file where a link to a log belongs",
         "check_pm2",
         "any((file in (f'{name}-out.log', f'{name}-error.log') for name in named))",

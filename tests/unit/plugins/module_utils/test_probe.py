@@ -144,6 +144,22 @@ def test_a_command_of_ours_is_told_from_another(tmp_path: Path) -> None:
     assert [probe.foreign_command(str(path)) for path in (other, link)] == [str(other), str(link)]
 
 
+def test_a_pm2_of_others_where_ours_belongs_is_told(tmp_path: Path) -> None:
+    link, tools = tmp_path / "bin", tmp_path / "node"
+    assert probe.foreign_pm2(str(tmp_path)) == []
+    tools.mkdir()
+    link.symlink_to("7.0.4/bin")
+    assert probe.foreign_pm2(str(tmp_path)) == []
+    tools.rmdir()
+    tools.write_text("")
+    link.unlink()
+    link.symlink_to("/srv/pm2/bin")
+    assert probe.foreign_pm2(str(tmp_path)) == [str(link), str(tools)]
+    link.unlink()
+    link.mkdir()
+    assert probe.foreign_pm2(str(tmp_path)) == [str(link), str(tools)]
+
+
 def test_plain_files_are_told_from_links_and_directories(tmp_path: Path) -> None:
     (tmp_path / "b.log").write_text("")
     (tmp_path / "a.log").write_text("")

@@ -581,6 +581,14 @@ def test_another_pm2_is_found_before_anything_is_replaced(
     assert platform.check_pm2(["systemd_worker"], values, {**PROBE, "pm2": seen}) == []
 
 
+def test_a_directory_of_pm2_that_is_somebody_elses_is_found() -> None:
+    probe = {**PROBE, "pm2": {"foreign": ["/opt/pm2/bin"]}}
+    assert texts(platform.check_pm2(["pm2_worker"], {}, probe)) == [
+        "/opt/pm2 is somebody else's: it has /opt/pm2/bin; expected none, or ours. Move it away: PM2 and Node.js of this "
+        "collection lie there."
+    ]
+
+
 @pytest.mark.parametrize(
     ("roles", "runtime", "lost", "found"),
     [
