@@ -317,6 +317,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if verb == "deploy":
                 chosen = [name] if name else declared[host]
                 needed = platform.check_artifacts(wanted, missing_files(wanted), chosen)
+                bases, _failures = self._render(host, platform.BASES, variables, ("pm2_worker", "systemd_worker"))
+                # Those of what site has started. A rollback is not kept from its way by them.
+                needed += platform.check_environments(wanted) + platform.check_bases(wanted, bases)
                 where = roles_.places(self._hosts[host], Path(os.getcwd()))
                 problems += [(host, options_.locate(problem, where)) for problem in needed]
         if not any(problem.level == "error" for _host, problem in problems):

@@ -849,7 +849,9 @@ def _check_told_twice(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
     problems = []
     for index, application in enumerate(declared):
         environment = application.get("environment")
-        for name, option in FROM_OPTIONS.items() if isinstance(environment, Mapping) else ():
+        if not isinstance(environment, Mapping):
+            continue
+        for name, option in FROM_OPTIONS.items():
             value, said = environment.get(name), application.get(option)
             fitting = [str(one) for one in (said if isinstance(said, list) else [said]) if one]
             # What refers to a secret is not known here.

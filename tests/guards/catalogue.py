@@ -4456,6 +4456,20 @@ VERBS = [
             "test_tags_of_an_import_and_of_plays_that_are_not_ours_are_left_alone",
         ),
         (
+            "variables of what is deployed",
+            "ActionModule._applications",
+            "platform.check_environments(wanted)",
+            "[]",
+            "test_a_variable_that_systemd_does_not_take_is_told_by_a_deployment",
+        ),
+        (
+            "variables that site would undo",
+            "ActionModule._applications",
+            "platform.check_bases(wanted, bases)",
+            "[]",
+            "test_a_deployment_is_refused_variables_that_site_would_undo_and_a_rollback_is_not",
+        ),
+        (
             "secrets of what is deployed",
             "ActionModule._applications",
             "self._deployed(host, name, wanted, variables)",

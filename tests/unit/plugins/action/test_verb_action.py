@@ -387,6 +387,19 @@ def test_a_secret_of_npm_is_needed_by_a_deployment_and_not_to_go_back(place: Pla
     assert "UNREACHABLE" in place.run("rollback")[1]
 
 
+def test_a_deployment_is_refused_variables_that_site_would_undo_and_a_rollback_is_not(place: Place) -> None:
+    place.inventory("vm1", applications=[ORDERS], pm2_worker_environment={"LEVEL": "debug"})
+    refused(place.run("deploy"), "1 problem;", "pm2_worker_environment", "would undo each other")
+    assert "UNREACHABLE" in place.run("rollback")[1]
+
+
+def test_a_variable_that_systemd_does_not_take_is_told_by_a_deployment(place: Place) -> None:
+    process = {"name": "w", "command": ["bin/w"]}
+    one = {**ORDERS, "runtime": "systemd", "processes": [process], "environment": {"A": "a\x01b"}}
+    place.inventory("vm1", applications=[one])
+    refused(place.run("deploy"), "1 problem;", "topology_applications[0].environment.A", "control character")
+
+
 def test_the_vault_of_a_missing_secret_is_asked_and_what_it_says_is_told(place: Place) -> None:
     application = {**ORDERS, "environment": {"COSMOS_KEY": "@keyvault/CosmosDbKey"}}
     place.inventory("vm1", applications=[application], secrets_provider="azure_keyvault")
