@@ -102,9 +102,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             result = self._call(arguments, task_vars)
             missing = [] if result.get("failed") else result.get("missing_artifacts", [])
             kinds = {str(a.get("name")): str(a.get("dependencies") or "npm") for a in applications}
-            programs = {str(a.get("name")): a.get("programs") or {} for a in applications}
+            started = {str(a.get("name")): (a.get("programs") or {}, bool(a.get("executed"))) for a in applications}
             for name in missing:
-                check_archive(files[name][0], kinds[name], programs[name])
+                check_archive(files[name][0], kinds[name], *started[name])
             if not missing or self._task.check_mode:
                 return result
             return self._with_files(arguments, {name: files[name][0] for name in missing}, task_vars)

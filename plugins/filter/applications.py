@@ -41,7 +41,8 @@ def _view(
     if view == "release":
         artifact = {"artifact": application["artifact"] or None, "sha256": application["artifact_sha256"] or None}
         record = f"{_registry.RECORDS}/{application['name']}.json"
-        return {**{k: application[k] for k in RELEASE}, **artifact, "programs": programs(application), "record": record}
+        started = {"programs": programs(application), "executed": application["runtime"] == "systemd"}
+        return {**{k: application[k] for k in RELEASE}, **artifact, **started, "record": record}
     if view == "replay":
         return {k: application[k] for k in REPLAY}
     if view == "host":

@@ -277,13 +277,16 @@ def check_link(path: str, target: str) -> None:
         )
 
 
-def check_programs(paths: t.Mapping[str, tarfile.TarInfo], programs: t.Mapping[str, str], kind: str = "npm") -> None:
+def check_programs(
+    paths: t.Mapping[str, tarfile.TarInfo], programs: t.Mapping[str, str], kind: str = "npm", executed: bool = False
+) -> None:
     """Check that an archive has the files that are to be started.
 
     :param paths: its members by their paths.
     :param programs: process to file; what is installed, or lies outside of the release, is not looked for.
     :param kind: how its dependencies are installed, a key of :data:`NEEDED`.
-    :raises ReleaseError: which is missing, and where one of its name is.
+    :param executed: whether they are executed themselves, and not by an interpreter.
+    :raises ReleaseError: which is missing, and where one of its name is; which cannot be executed.
     """
     for process, program in programs.items():
         path = posixpath.normpath(program)
@@ -295,6 +298,11 @@ def check_programs(paths: t.Mapping[str, tarfile.TarInfo], programs: t.Mapping[s
         if path.startswith(("/", "../")) or path.split("/", 1)[0] == INSTALLED.get(kind):
             continue
         if path in paths and (paths[path].isreg() or paths[path].islnk()):
+            if executed and not paths[path].mode & stat.S_IXUSR:
+                raise ReleaseError(
+                    f"its {program}, which process {process} starts, is not executable (mode {paths[path].mode:04o}); "
+                    "expected 0755. Set the mode before it is packed (chmod +x), or start it by its interpreter."
+                )
             continue
         name = posixpath.basename(path)
         alike = sorted(
@@ -311,12 +319,16 @@ def check_programs(paths: t.Mapping[str, tarfile.TarInfo], programs: t.Mapping[s
 
 
 def check_members(
-    members: t.Sequence[tarfile.TarInfo], kind: str = "npm", programs: t.Mapping[str, str] | None = None
+    members: t.Sequence[tarfile.TarInfo],
+    kind: str = "npm",
+    programs: t.Mapping[str, str] | None = None,
+    executed: bool = False,
 ) -> None:
     """Check that an archive holds a release, and nothing that writes elsewhere.
 
     :param kind: how its dependencies are installed, a key of :data:`NEEDED`.
     :param programs: process to the file that it starts.
+    :param executed: whether those are executed themselves, and not by an interpreter.
     :raises ReleaseError: what is missing or unsafe.
     """
     paths: dict[str, tarfile.TarInfo] = {}
@@ -354,19 +366,22 @@ def check_members(
         )
     if not any(member.isreg() for member in paths.values()):
         raise ReleaseError("it holds no file.")
-    check_programs(paths, programs or {}, kind)
+    check_programs(paths, programs or {}, kind, executed)
 
 
-def check_archive(path: str | Path, kind: str = "npm", programs: t.Mapping[str, str] | None = None) -> int:
+def check_archive(
+    path: str | Path, kind: str = "npm", programs: t.Mapping[str, str] | None = None, executed: bool = False
+) -> int:
     """Check that a file is a release that can be unpacked. Returns the unpacked size in bytes.
 
-    :param programs: process to the file that it starts.
+    For the parameters see :func:`check_members`.
+
     :raises ReleaseError: why not.
     """
     try:
         with tarfile.open(path, "r:*") as archive:
             members = archive.getmembers()
-            check_members(members, kind, programs)
+            check_members(members, kind, programs, executed)
             return sum(m.size for m in members)
     except ReleaseError as error:
         raise ReleaseError(f"the artifact {path} cannot be used: {error}") from None

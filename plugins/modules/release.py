@@ -66,6 +66,12 @@ options:
           - What the installation of dependencies makes, and what lies outside of the release, is not looked for.
         type: dict
         default: {}
+      executed:
+        description: >-
+          Whether O(applications[].programs) are executed themselves, and not by an interpreter, so that the artifact must have
+          them with mode C(0755).
+        type: bool
+        default: false
       install_scripts:
         description:
           - Packages whose install scripts are run after C(npm ci), by C(npm rebuild), as the application's user. They may need
@@ -330,6 +336,7 @@ APPLICATION: dict[str, t.Any] = {
     "artifact": {"type": "path"},
     "dependencies": {"type": "str", "choices": list(NEEDED), "default": "npm"},
     "programs": {"type": "dict", "default": {}},
+    "executed": {"type": "bool", "default": False},
     "install_scripts": {"type": "list", "elements": "str"},
     "writable": {"type": "list", "elements": "str", "default": []},
     "sha256": {"type": "str"},
@@ -474,7 +481,7 @@ def look(
         found = before.by_digest(digest)
         if found is None:
             if wanted["artifact"]:
-                check_archive(wanted["artifact"], wanted["dependencies"], wanted["programs"])
+                check_archive(wanted["artifact"], wanted["dependencies"], wanted["programs"], wanted["executed"])
             step.missing = not wanted["artifact"]
             found = step.install = Release(release_id(now, digest), digest)
             # Refused and interrupted deployments leave releases, and no switch comes to prune them.

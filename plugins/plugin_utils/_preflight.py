@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
+from ansible_collections.durable.temporal.plugins.module_utils._application import DEFAULTS as APPLICATION
 from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 
 Level = t.Literal["error", "warning"]
@@ -30,6 +31,8 @@ COMMON_PREFIXES = ("host_", "docker_", "nginx_", "status_")
 CLOSE = 0.8
 # Words that nobody else's variables begin with when a letter of them is another.
 OWN_WORDS = ("postgres", "temporal", "topology")
+# Options of an application that nobody else's variables are called like. A line that is not indented makes a variable of one.
+APPLICATION_OPTIONS = tuple(name for name in APPLICATION if "_" in name and not name.startswith("temporal_")) + ("writable",)
 # What people call these without their prefix, when they are lists of mappings with a name.
 BARE = {"applications": "topology_applications", "namespaces": "topology_namespaces"}
 
@@ -347,8 +350,19 @@ def check_slips(
 
 
 def check_bare(variables: Mapping[str, t.Any], ignored: Sequence[str] = ()) -> list[Problem]:
-    """Declarations without their prefix, where there is none with it."""
-    return [
+    """Declarations without their prefix, where there is none with it, and options of an application outside of all."""
+    declared = variables.get("topology_applications")
+    said = {option for one in (declared if isinstance(declared, list) else []) if isinstance(one, Mapping) for option in one}
+    outside = [
+        Problem(
+            name,
+            f"{name} is read by nothing; expected it to be an option of an application. Indent it below its entry of "
+            "topology_applications, or list it in preflight_ignored_variables when it is your own.",
+        )
+        for name in APPLICATION_OPTIONS
+        if name in variables and name not in said and not any(fnmatch.fnmatchcase(name, one) for one in ignored)
+    ]
+    return outside + [
         _unread(name, option)
         for name, option in BARE.items()
         if option not in variables

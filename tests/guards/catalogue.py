@@ -191,6 +191,13 @@ OPTIONS = _guards(
         "test_a_value_that_does_not_fit_is_told_in_a_sentence",
     ),
     (
+        "an option of an application outside of all",
+        "check_bare",
+        "name in variables",
+        "False",
+        "test_options_of_an_application_that_stand_outside_of_all_are_told",
+    ),
+    (
         "a slip in the prefix",
         "check_slips",
         "_slip_of(name, known)",
@@ -2102,9 +2109,16 @@ RELEASES = _guards(
     (
         "a program that is to be started",
         "check_members",
-        "check_programs(paths, programs or {})",
+        "check_programs(paths, programs or {}, kind, executed)",
         "None",
         "test_what_is_started_must_be_in_the_archive",
+    ),
+    (
+        "a program that nobody may execute",
+        "check_programs",
+        "executed and not paths[path].mode & stat.S_IXUSR",
+        "False",
+        "test_what_is_executed_must_be_executable",
     ),
     (
         "a link instead of package.json",
@@ -2116,7 +2130,7 @@ RELEASES = _guards(
     (
         "archives are judged",
         "check_archive",
-        "check_members(members, kind, programs)",
+        "check_members(members, kind, programs, executed)",
         "None",
         "test_a_bad_archive_is_refused_by_name",
     ),
@@ -2326,7 +2340,7 @@ DEPLOYING = [
         (
             "the archive is judged before anything",
             "look",
-            "check_archive(wanted['artifact'], wanted['dependencies'], wanted['programs'])",
+            "check_archive(wanted['artifact'], wanted['dependencies'], wanted['programs'], wanted['executed'])",
             "None",
             "test_check_mode_finds_an_artifact_that_cannot_be_used",
         ),
@@ -2401,7 +2415,7 @@ DEPLOYING = [
         (
             "the archive is judged before it is sent",
             "ActionModule.run",
-            "check_archive(files[name][0], kinds[name], programs[name])",
+            "check_archive(files[name][0], kinds[name], *started[name])",
             "None",
             "test_an_artifact_without_a_lock_file_is_not_sent",
         ),

@@ -230,6 +230,7 @@ def test_what_systemd_runs_tells_how_its_dependencies_are_installed(programs: li
     (view,) = applications({}, [declared], "release")
     assert view["dependencies"] == dependencies
     assert view["programs"] == {f"p{number}": program for number, program in enumerate(programs)}
+    assert view["executed"]
 
 
 def test_what_pm2_starts_is_looked_for_in_the_release_unless_it_is_a_program_of_the_system() -> None:
@@ -239,7 +240,7 @@ def test_what_pm2_starts_is_looked_for_in_the_release_unless_it_is_a_program_of_
         *({"name": n, "script": s} for n, s in scripts.items()),
     ]
     (view,) = applications({}, [{"name": "a", "processes": processes}], "release")
-    assert (view["dependencies"], view["programs"]) == ("npm", scripts)
+    assert (view["dependencies"], view["programs"], view["executed"]) == ("npm", scripts, False)
 
 
 def test_views_hold_what_the_modules_take_and_no_values_of_variables() -> None:

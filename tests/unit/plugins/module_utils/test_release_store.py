@@ -324,6 +324,16 @@ def test_where_nothing_is_installed_all_that_is_started_is_in_the_archive(tmp_pa
     assert check_archive(archive(tmp_path / "b.tar.gz", {program: "1"}), "none", {"w": program}) == 1
 
 
+def test_what_is_executed_must_be_executable(tmp_path: Path) -> None:
+    plain, program = special("bin/worker", tarfile.REGTYPE), special("bin/api", tarfile.REGTYPE)
+    plain.mode, program.mode = 0o644, 0o755
+    path = archive(tmp_path / "a.tar.gz", {"README": "1"}, [plain, program])
+    assert check_archive(path, "none", {"api": "bin/api"}, True) == 1
+    assert check_archive(path, "none", {"w": "bin/worker"}) == 1
+    with pytest.raises(ReleaseError, match=r"its bin/worker, which process w starts, is not executable \(mode 0644\)"):
+        check_archive(path, "none", {"api": "bin/api", "w": "bin/worker"}, True)
+
+
 def test_a_release_needs_no_directory_that_nothing_is_started_from(tmp_path: Path) -> None:
     files = {"package.json": "{}", "package-lock.json": "{}", "src/worker.mjs": "1"}
     assert check_archive(archive(tmp_path / "a.tar.gz", files), programs={"w": "src/worker.mjs"}) == 5

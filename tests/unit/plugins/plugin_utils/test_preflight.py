@@ -298,3 +298,15 @@ def test_declarations_without_their_prefix_are_told_where_there_is_none_with_it(
         assert check_bare(own) == []
     assert check_bare({"applications": orders, "topology_applications": []}) == []
     assert check_bare({"applications": orders}, ["applic*"]) == []
+
+
+def test_options_of_an_application_that_stand_outside_of_all_are_told() -> None:
+    orders = [{"name": "orders"}, "{{ billing }}"]
+    for name in ("npm_environment", "install_scripts", "writable", "task_queues"):
+        variables = {"topology_applications": orders, name: ["x"]}
+        (problem,) = check_bare(variables)
+        assert problem.level == "error"
+        assert problem.text.startswith(f"{name} is read by nothing; expected it to be an option of an application")
+        assert check_bare({**variables, "topology_applications": [{"name": "orders", name: ["x"]}]}) == []
+        assert check_bare(variables, [name]) == []
+    assert check_bare({"environment": {}, "port": 1, "namespace": "x", "topology_applications": "{{ orders }}"}) == []
