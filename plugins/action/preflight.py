@@ -103,6 +103,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if "temporal" in roles:
             config, version = values.get(dynamic.VARIABLE), values.get("temporal_version")
             problems += dynamic.check_dynamic_config(config, version, given["ignored_variables"])
+            listed = [one for name in ("topology_namespaces", "temporal_namespaces") for one in values.get(name) or ()]
+            known = {str(one.get("name")) for one in listed if isinstance(one, dict)}
+            problems += dynamic.check_namespaces(config, known)
         broken = {int(found[1]) for problem in told if (found := _APPLICATION.match(problem.about))}
         problems += _platform(roles, values, given["probe"], variables, broken)
         if platform.APPLICATION_ROLES & set(roles):
@@ -258,6 +261,7 @@ def _platform(
         *files.check_files(roles, values, probe),
         *platform.check_addresses(roles, values, probe),
         *platform.check_ipv6(roles, values, probe),
+        *platform.check_firewall(roles, values, probe),
         *platform.check_pm2(roles, values, probe),
         *platform.check_temporal_command(roles, values, probe),
         *platform.check_programs(roles, probe),

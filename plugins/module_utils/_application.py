@@ -260,6 +260,11 @@ def _check_together(application: t.Mapping[str, t.Any]) -> None:
                 f"{where}: writable names the directory of {program}, which process {process} starts; expected directories "
                 "without code, as they are kept for all releases. Have the program write elsewhere."
             )
+    if taken := sorted({"HOME", "PATH"} & set(application["npm_environment"])):
+        raise InvalidApplication(
+            f"{where}: npm_environment has {' and '.join(taken)}, with which npm would run another Node.js than the application, "
+            "or leave its cache elsewhere; expected variables that npm reads. Remove it."
+        )
     for option in ("npm_environment", "install_scripts"):
         if application[option] and application["dependencies"] != "npm":
             raise InvalidApplication(

@@ -223,6 +223,39 @@ def foreign_pm2(directory: str) -> list[str]:
     return [link, *wrong] if os.path.lexists(link) and not own else wrong
 
 
+def firewall(root: str = "/") -> dict[str, t.Any]:
+    """The firewall that is active and lets in only what its rules name: ``{"name": "ufw", "allowed": [[80, 80], [443, 443]]}``.
+
+    :returns: an empty name when there is none, or it lets in everything. ``allowed`` has the first and last of each range of
+        TCP ports that somebody may reach, ``None`` when that was not read.
+    """
+    if os.path.isdir(os.path.join(root, "sys/fs/cgroup/system.slice/firewalld.service")):
+        return {"name": "firewalld", "allowed": None}
+    enabled = re.search(
+        r"^ENABLED=[\"']?yes\b", read(os.path.join(root, "etc/ufw/ufw.conf")), re.IGNORECASE | re.MULTILINE
+    )
+    policy = re.search(r"^DEFAULT_INPUT_POLICY=[\"']?(\w+)", read(os.path.join(root, "etc/default/ufw")), re.MULTILINE)
+    if not enabled or not policy or policy[1] == "ACCEPT" or not os.path.exists(os.path.join(root, "usr/sbin/ufw")):
+        return {"name": "", "allowed": None}
+    rules = read(os.path.join(root, "etc/ufw/user.rules"))
+    return {"name": "ufw", "allowed": parse_ufw_rules(rules) if rules else None}
+
+
+def parse_ufw_rules(text: str) -> list[list[int]]:
+    """Ranges of TCP ports that rules of ufw let in, from wherever: ``[[80, 80], [8000, 8010]]``."""
+    found = []
+    for ports in re.findall(
+        r"^### tuple ### (?:allow|limit)\S* (?:tcp|any) (\S+) .* in(?:_\S+)?\s*$", text, re.MULTILINE
+    ):
+        for one in ports.split(","):
+            first, _colon, last = one.partition(":")
+            if first == "any":
+                found.append([0, 65535])
+            elif first.isdecimal() and (last or first).isdecimal():
+                found.append([int(first), int(last or first)])
+    return found
+
+
 def plain_files(directory: str) -> list[str]:
     """Names of the files in a directory that are no links."""
     try:

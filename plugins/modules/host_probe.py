@@ -183,6 +183,12 @@ certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
   type: dict
+firewall:
+  description: >-
+    C(name), the firewall V(ufw) or V(firewalld) that is active and lets in only what its rules name, else empty; and
+    C(allowed), the first and last of each range of TCP ports that they let in from somewhere, null when they were not read.
+  returned: always
+  type: dict
 temporal_command:
   description: The path of a command temporal that this collection has not written, where it is to be called; else empty.
   returned: always
@@ -291,6 +297,7 @@ def main() -> None:
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),
+        firewall=_probe.firewall(),
         temporal_command=_probe.foreign_command(TEMPORAL_COMMAND),
     )
 

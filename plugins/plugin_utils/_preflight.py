@@ -32,7 +32,7 @@ CLOSE = 0.8
 # Words that nobody else's variables begin with when a letter of them is another.
 OWN_WORDS = ("postgres", "temporal", "topology")
 # Options of an application that nobody else's variables are called like. A line that is not indented makes a variable of one.
-APPLICATION_OPTIONS = tuple(name for name in APPLICATION if "_" in name and not name.startswith("temporal_")) + ("writable",)
+APPLICATION_OPTIONS = (*(n for n in APPLICATION if "_" in n and not n.startswith("temporal_")), "writable")
 # What people call these without their prefix, when they are lists of mappings with a name.
 BARE = {"applications": "topology_applications", "namespaces": "topology_namespaces"}
 
@@ -352,7 +352,9 @@ def check_slips(
 def check_bare(variables: Mapping[str, t.Any], ignored: Sequence[str] = ()) -> list[Problem]:
     """Declarations without their prefix, where there is none with it, and options of an application outside of all."""
     declared = variables.get("topology_applications")
-    said = {option for one in (declared if isinstance(declared, list) else []) if isinstance(one, Mapping) for option in one}
+    said = {
+        option for one in (declared if isinstance(declared, list) else []) if isinstance(one, Mapping) for option in one
+    }
     outside = [
         Problem(
             name,

@@ -16,6 +16,7 @@ import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.durable.temporal.plugins.module_utils._client import SYSTEM_NAMESPACE
 from ansible_collections.durable.temporal.plugins.plugin_utils._dynamic_config_keys import KEYS, RELEASES
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, meant, wrong
 
@@ -200,3 +201,25 @@ def _check_constraints(label: str, constraints: t.Any, setting: Setting | None) 
         words, fits = CONSTRAINTS[str(name).lower()]
         if not fits(value):
             yield wrong(f"{label}.{name}", describe(value), words, "Correct it.")
+
+
+def check_namespaces(config: t.Any, known: t.Collection[str]) -> list[Problem]:
+    """Namespaces of constraints that nobody declares: the setting would hold for none. Somebody may make them by hand.
+
+    :param config: as in :func:`check_dynamic_config`.
+    :param known: names of the declared namespaces.
+    """
+    problems = []
+    for key, value in config.items() if isinstance(config, Mapping) else ():
+        for index, one in enumerate(value if isinstance(value, list) else []):
+            constraints = one.get("constraints") if isinstance(one, Mapping) else None
+            for name, namespace in constraints.items() if isinstance(constraints, Mapping) else ():
+                if (
+                    str(name).lower() == "namespace"
+                    and _text(namespace)
+                    and namespace not in (*known, SYSTEM_NAMESPACE)
+                ):
+                    about = f"{VARIABLE}.{key}[{index}].constraints.{name}"
+                    expected = f"one that is declared: {', '.join(sorted(known)) or 'none is'}"
+                    problems.append(wrong(about, describe(namespace), expected, "Correct it.", "warning"))
+    return problems

@@ -705,6 +705,38 @@ def check_ipv6(roles: t.Collection[str], values: Values, probe: Probe) -> list[P
     return [wrong("nginx_ipv6", "true, and the kernel has no IPv6", "false", "Set nginx_ipv6: false.")]
 
 
+def check_firewall(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """A firewall of the host that keeps away those who are to come in. It is not ours to change, and what a container
+    publishes passes it by.
+    """
+    firewall = probe.get("firewall") or {}
+    name, allowed = firewall.get("name"), firewall.get("allowed")
+    if not name or not probe.get("privileged"):
+        return []
+    sites = values.get("nginx_sites") if "nginx" in roles else None
+    # The UI is for those whom nginx_ui_allow names, or comes through a tunnel.
+    public = [site for site in sites or () if isinstance(site, Mapping) and site.get("kind") != "ui"]
+    wanted = {number for site in public for _variable, number in _site_ports(site, values)}
+    if values.get("topology_application_bind_address") not in (None, "", "127.0.0.1", "localhost", "::1"):
+        wanted |= {port.number for port in ports(roles, values) if port.component.startswith("application ")}
+    closed = [
+        str(number)
+        for number in sorted(wanted - {0})
+        if not any(first <= number <= last for first, last in allowed or ())
+    ]
+    if not closed:
+        return []
+    listed = " and ".join(closed)
+    found = (
+        f"active, and does not let in port {listed}" if allowed is not None else "active, and its rules were not read"
+    )
+    command = f"ufw allow {closed[0]}/tcp" if name == "ufw" else f"firewall-cmd --permanent --add-port={closed[0]}/tcp"
+    step = f"Let it in (such as {command}); this collection changes no firewall."
+    return [
+        wrong(f"the firewall {name}", found, f"port {listed} to be let in from where requests come", step, "warning")
+    ]
+
+
 def check_temporal_command(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """Somebody else's command where ours is called. It is not replaced."""
     command, variable = probe.get("temporal_command"), "temporal_client_command"
@@ -972,7 +1004,10 @@ def check_artifacts(
         about, expected = f"topology_applications[{index}].artifact", f"a file made by the build of {name}"
         if deployed is not None and name not in deployed:
             continue
-        if artifact and str(artifact) in missing:
+        if "://" in str(artifact or ""):
+            step = "Download it first, and name the file."
+            problems.append(wrong(about, "an address", f"{expected}, on the controller", step))
+        elif artifact and str(artifact) in missing:
             found = f"{describe(artifact)}, and there is no file {missing[str(artifact)]} on the controller"
             step = "Build it, or correct the path; a relative one begins where ansible-playbook is run."
             problems.append(wrong(about, found, expected, step, "warning" if deployed is None else "error"))

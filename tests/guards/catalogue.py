@@ -577,6 +577,13 @@ DYNAMIC_CONFIG = _guards(
         "False",
         "test_what_the_server_would_only_log_is_refused",
     ),
+    (
+        "a namespace of a constraint that nobody declares",
+        "check_namespaces",
+        "namespace not in (*known, SYSTEM_NAMESPACE)",
+        "False",
+        "test_a_namespace_that_nobody_declares_is_told",
+    ),
 )
 
 DEPENDENCIES = _guards(
@@ -1050,6 +1057,13 @@ PLATFORM = _guards(
         "test_a_kernel_without_ipv6_is_found",
     ),
     (
+        "a firewall that keeps requests away",
+        "check_firewall",
+        "not closed",
+        "True",
+        "test_a_firewall_that_keeps_requests_away_is_told",
+    ),
+    (
         "somebody else's command temporal",
         "check_temporal_command",
         "'temporal_client' not in roles or not command or (not values.get(variable))",
@@ -1148,6 +1162,13 @@ PLATFORM = _guards(
         "check_roots(declared, taken or {})",
         "[]",
         "test_a_root_inside_of_another_one_is_found",
+    ),
+    (
+        "an artifact that is an address",
+        "check_artifacts",
+        "'://' in str(artifact or '')",
+        "False",
+        "test_an_artifact_that_is_not_there_is_worth_knowing_and_stops_a_deployment",
     ),
     (
         "an artifact that is not there",

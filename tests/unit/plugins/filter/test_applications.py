@@ -76,6 +76,10 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
             {"name": "a", "runtime": "systemd", "dependencies": "wheels", "install_scripts": ["a"]},
             "install_scripts is for npm, and dependencies is wheels",
         ),
+        (
+            {"name": "a", "npm_environment": {"PATH": "/x", "TOKEN": "b"}},
+            "npm_environment has PATH, with which npm would run",
+        ),
         ({"name": "Order Processing"}, "lower-case"),
         ({"name": "../etc"}, "lower-case"),
         ({"name": "a", "root": "relative"}, "root is 'relative'"),

@@ -101,6 +101,43 @@ def test_containers_are_read() -> None:
     assert [p["port"] for p in web["ports"]] == [8000, 8001]
 
 
+UFW = """### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow tcp 443 0.0.0.0/0 any 10.0.0.0/8 in
+### tuple ### allow tcp 8000:8010 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow any 7777 0.0.0.0/0 any 0.0.0.0/0 in_eth0
+### tuple ### limit tcp 22 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow tcp 81,82 0.0.0.0/0 any 0.0.0.0/0 WWW%20Full - in
+### tuple ### allow udp 53 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### deny any 83 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow any 85 0.0.0.0/0 any 0.0.0.0/0 out
+### tuple ### route:allow tcp 99 0.0.0.0/0 any 0.0.0.0/0 in
+"""
+
+
+def test_the_firewall_and_what_it_lets_in_are_read(tmp_path: Path) -> None:
+    (tmp_path / "etc/ufw").mkdir(parents=True)
+    (tmp_path / "etc/default").mkdir()
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    none = {"name": "", "allowed": None}
+    assert probe.firewall(str(tmp_path)) == none
+    (tmp_path / "etc/ufw/ufw.conf").write_text("# x\nENABLED=yes\n")
+    (tmp_path / "etc/default/ufw").write_text('DEFAULT_INPUT_POLICY="DROP"\n')
+    assert probe.firewall(str(tmp_path)) == none  # its package is gone
+    (tmp_path / "usr/sbin/ufw").touch()
+    assert probe.firewall(str(tmp_path)) == {"name": "ufw", "allowed": None}
+    (tmp_path / "etc/ufw/user.rules").write_text(UFW)
+    allowed = [[80, 80], [443, 443], [8000, 8010], [7777, 7777], [22, 22], [81, 81], [82, 82]]
+    assert probe.firewall(str(tmp_path)) == {"name": "ufw", "allowed": allowed}
+    assert probe.parse_ufw_rules("### tuple ### allow any any 0.0.0.0/0 any 10.0.0.0/8 in\n") == [[0, 65535]]
+    (tmp_path / "etc/default/ufw").write_text('DEFAULT_INPUT_POLICY="ACCEPT"\n')
+    assert probe.firewall(str(tmp_path)) == none
+    (tmp_path / "etc/default/ufw").write_text('DEFAULT_INPUT_POLICY="REJECT"\n')
+    (tmp_path / "etc/ufw/ufw.conf").write_text("ENABLED=no\n")
+    assert probe.firewall(str(tmp_path)) == none
+    (tmp_path / "sys/fs/cgroup/system.slice/firewalld.service").mkdir(parents=True)
+    assert probe.firewall(str(tmp_path)) == {"name": "firewalld", "allowed": None}
+
+
 def test_a_socket_of_this_process_is_found_with_its_owner() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

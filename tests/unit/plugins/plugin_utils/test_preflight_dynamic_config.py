@@ -155,3 +155,17 @@ def test_what_the_role_writes_by_itself_fits() -> None:
     variables = yaml.safe_load((COLLECTION / "roles/temporal/vars/main.yml").read_text())
     own = {"limit.maxIDLength", *variables["__temporal_caches"]}
     assert {dynamic.settings()[key.lower()].key for key in own} == own
+
+
+def test_a_namespace_that_nobody_declares_is_told() -> None:
+    def found(namespace: t.Any, name: str = "namespace", known: t.Collection[str] = ("orders",)) -> list[str]:
+        config = {"frontend.rps": [{"value": 1}, {"value": 2, "constraints": {name: namespace}}], "a": 1, "b": [1]}
+        return [f"{p.level} {p.text}" for p in dynamic.check_namespaces(config, known)]
+
+    assert found("ordres", "Namespace") == [
+        "warning temporal_dynamic_config.frontend.rps[1].constraints.Namespace is 'ordres'; expected one that is declared: "
+        "orders. Correct it."
+    ]
+    assert found("orders") == found("temporal-system") == found("x", "taskQueueName") == found(5) == []
+    assert "none is" in found("orders", known=())[0]
+    assert dynamic.check_namespaces(None, ()) == []

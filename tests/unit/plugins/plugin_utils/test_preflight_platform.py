@@ -622,6 +622,43 @@ def test_a_kernel_without_ipv6_is_found(roles: list[str], wanted: bool, there: b
     ] * found
 
 
+SITES = [{"name": "orders", "tls": {"certificate": "/c"}}, {"name": "ui", "kind": "ui"}]
+FIREWALL = {"nginx_sites": SITES, "nginx_port": 80, "nginx_tls_port": 443, "nginx_ui_port": 8088}
+
+
+@pytest.mark.parametrize(
+    ("firewall", "values", "said"),
+    [
+        ({"name": ""}, {}, ""),
+        ({"name": "ufw", "allowed": [[22, 22], [80, 80], [400, 500]]}, {}, ""),
+        (
+            {"name": "ufw", "allowed": [[22, 22], [80, 80]]},
+            {},
+            "the firewall ufw is active, and does not let in port 443; expected port 443 to be let in from where requests come. "
+            "Let it in (such as ufw allow 443/tcp); this collection changes no firewall.",
+        ),
+        ({"name": "firewalld", "allowed": None}, {}, "its rules were not read; expected port 80 and 443 to be let in"),
+        ({"name": "ufw", "allowed": [[80, 443]]}, {"topology_application_bind_address": "127.0.0.1"}, ""),
+        (
+            {"name": "ufw", "allowed": [[80, 443]]},
+            {"topology_application_bind_address": "0.0.0.0"},
+            "let in port 3000;",
+        ),
+    ],
+)
+def test_a_firewall_that_keeps_requests_away_is_told(
+    firewall: dict[str, t.Any], values: dict[str, t.Any], said: str
+) -> None:
+    applications = [{"name": "orders", "port": 3000}]
+    roles = ["nginx", "pm2_worker"]
+    given = {**FIREWALL, "topology_applications": applications, **values}
+    problems = platform.check_firewall(roles, given, {"firewall": firewall, "privileged": True})
+    assert [p.level for p in problems] == (["warning"] if said else [])
+    assert said in " ".join(texts(problems))
+    assert platform.check_firewall(["postgres"], given, {"firewall": firewall, "privileged": True}) == []
+    assert platform.check_firewall(roles, given, {"firewall": firewall, "privileged": False}) == []
+
+
 HAS = {"addresses": ["10.0.0.5", "127.0.0.0/8", "127.0.0.1", "fd00::5", "fe80::1", "::1"]}
 OTHER = (
     "temporal_bind_address is {}, which the host does not have; expected one of 127.0.0.1, 10.0.0.5, fd00::5. "
@@ -860,6 +897,8 @@ def test_an_artifact_that_is_not_there_is_worth_knowing_and_stops_a_deployment()
         "topology_applications[1].artifact is not set; expected a file made by the build of b."
     )
     assert platform.check_artifacts(declared, {}, ["a"]) == []
+    (address,) = platform.check_artifacts([{"name": "a", "artifact": "https://ci.example.com/a.tar.gz"}], {"x": "y"})
+    assert "is an address; expected a file made by the build of a, on the controller. Download it first" in address.text
 
 
 def test_a_root_inside_of_another_one_is_found() -> None:
