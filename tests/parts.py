@@ -330,6 +330,10 @@ def report(session: Session, wanted: Sequence[str]) -> int:
         for name, outcome in session.done.items()
     }
     left = [name for name in wanted if name not in rows]
+    for part in (CHECK, *PARTS):
+        if part.name in session.done and not session.done[part.name].passed:
+            # Again, as the whole is long and its beginning may be cut off where it is read.
+            say("\n".join([f"What failed in {part.name}:", *failures(session.log(part))]))
     for name, row in sorted(rows.items(), key=lambda item: wanted.index(item[0])):
         print(f"  {name:<14} {row['result']:<7} {row['minutes']:5.1f} min")
     for name in left:
@@ -339,6 +343,13 @@ def report(session: Session, wanted: Sequence[str]) -> int:
     passed = sum(outcome.passed for outcome in session.done.values())
     print(f"parts: {passed} passed, {len(rows) - passed} failed, {len(left)} skipped", flush=True)
     return 0 if passed == len(rows) else 1
+
+
+def failures(log: Path, most: int = 40) -> list[str]:
+    """The lines of a log that name what failed and why; its last ones where none does. At most that many."""
+    lines = log.read_text(errors="replace").splitlines()
+    telling = [line[:500] for line in lines if line.startswith(("E   ", "FAILED ", "ERROR ", "error: ", "fatal: "))]
+    return (telling or lines)[-most:]
 
 
 def chosen(names: Sequence[str]) -> list[Part]:

@@ -110,3 +110,24 @@ def test_the_host_of_a_part_is_made_first() -> None:
     bare = steps(by_name["interrupt"], environment(by_name["interrupt"]))
     assert bare[0][:4] == ("scripts/vm", "new", "durable-interrupt", "debian13")
     assert not any("{run_dir}" in word for part in PARTS for step in steps(part, environment(part)) for word in step)
+
+
+def test_what_failed_is_named_at_the_end(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
+    log.write_text(
+        "one\nE       assert 1 == 2\n" + "noise\n" * 500 + "FAILED tests/flows/test_x.py::test_y - assert 1 == 2\nMB\n"
+    )
+    assert parts.failures(log) == ["E       assert 1 == 2", "FAILED tests/flows/test_x.py::test_y - assert 1 == 2"]
+    log.write_text("one\n" * 100 + "no such host\n")
+    assert parts.failures(log, 2) == ["one", "no such host"]
+
+
+def test_a_report_tells_of_each_part_that_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session = Session([], 75, tmp_path)
+    for name, passed in (("up", False), ("roles", True)):
+        (tmp_path / f"part-{name}.log").write_text(f"E   the cause in {name}\n")
+        session.done[name] = Outcome(passed, 1.0)
+    assert parts.report(session, ["up", "roles"]) == 1
+    said = capsys.readouterr().out
+    assert "==> What failed in up:\nE   the cause in up\n" in said
+    assert "the cause in roles" not in said
