@@ -7,6 +7,8 @@ docs/applications.md names for that is declared, and nothing else.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import subprocess
@@ -195,6 +197,87 @@ def test_a_broken_version_does_not_stay(
     assert run.rc != 0
     assert "broken on purpose" in run.failure
     assert host.live() == before
+    host.greets()
+
+
+# A package with native code, as its author's install script makes it. It says the token, as scripts that go wrong do.
+NATIVE = {
+    "package/package.json": json.dumps(
+        {"name": "native", "version": "1.0.0", "main": "index.js", "scripts": {"install": "node build.js"}}
+    ),
+    "package/binding.gyp": "{}",
+    "package/index.js": "",
+    "package/build.js": """
+const fs = require('fs');
+if (!process.env.HELLO_TOKEN) throw new Error('no token');
+fs.mkdirSync('build/Release', { recursive: true });
+fs.writeFileSync('build/Release/native.node', 'built');
+""",
+}
+TOKEN = "canary-of-npm"
+
+
+@pytest.fixture
+def with_native(sources: Mapping[str, Source], tmp_path: Path) -> dict[str, bytes | str]:
+    """What the JavaScript program's package has more, so that it depends on a package with native code and a registry that
+    asks for a token.
+    """
+    tarball = Source({path: text.encode() for path, text in NATIVE.items()}).pack(tmp_path / "native.tgz").read_bytes()
+    digest = base64.b64encode(hashlib.sha512(tarball).digest()).decode()
+    manifest = json.loads(sources["hello-js"].files["package.json"])
+    lock = json.loads(sources["hello-js"].files["package-lock.json"])
+    manifest["dependencies"]["native"] = lock["packages"][""]["dependencies"]["native"] = "file:native.tgz"
+    lock["packages"]["node_modules/native"] = {
+        "version": "1.0.0",
+        "resolved": "file:native.tgz",
+        "integrity": f"sha512-{digest}",
+        "hasInstallScript": True,
+    }
+    return {
+        "native_dot_tgz": tarball,
+        "package_dot_json": json.dumps(manifest),
+        "package-lock_dot_json": json.dumps(lock),
+        "_dot_npmrc": "//npm.example.com/:_authToken=${HELLO_TOKEN}\n",
+    }
+
+
+def test_npm_has_what_is_declared_for_it_and_files_outlive_releases(
+    inventory: Path,
+    host: Host,
+    sources: Mapping[str, Source],
+    first: Mapping[str, Path],
+    with_native: Mapping[str, bytes | str],
+    on_vm: OnVm,
+    tmp_path: Path,
+) -> None:
+    def deploy(package: Path, **more: Any) -> Run:
+        extra = declared({**first, "hello-js": package})
+        extra["topology_applications"][1] |= more
+        return play("deploy", inventory, extra={**extra, "deploy_application": "hello-js"})
+
+    before = host.live()
+    package = sources["hello-js"].pack(tmp_path / "hello-js.tar.gz", **with_native)
+    token = {"npm_environment": {"HELLO_TOKEN": TOKEN}}
+    for options, told in (
+        ({"install_scripts": ["native"]}, ".npmrc of the release reads HELLO_TOKEN"),
+        (token, "native needs native code that an install script makes"),
+        ({**token, "install_scripts": ["native", "nativ"]}, "install_scripts of the application names nativ"),
+    ):
+        refused = deploy(package, **options)
+        assert refused.rc != 0
+        assert told in refused.failure
+        assert TOKEN not in refused.output
+        assert host.live() == before
+
+    options = {**token, "install_scripts": ["native"], "writable": ["uploads"]}
+    home = "/opt/order-processing/hello-js"
+    done(deploy(package, **options))
+    assert on_vm(f"cat {home}/current/node_modules/native/build/Release/native.node") == "built"
+    on_vm(f"sudo -u hello-js sh -c 'echo kept > {home}/current/uploads/file'")
+    on_vm(f"! grep -rqs {TOKEN} {home} /etc /var/log /var/lib/durable.temporal /proc/[0-9]*/environ")
+    done(deploy(sources["hello-js"].pack(tmp_path / "next.tar.gz", **with_native, CHANGES="third"), **options))
+    assert host.live()["hello-js"] != before["hello-js"]
+    assert on_vm(f"cat {home}/current/uploads/file").strip() == "kept"
     host.greets()
 
 
