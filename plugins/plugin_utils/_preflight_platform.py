@@ -607,17 +607,23 @@ def check_node(roles: t.Collection[str], values: Values, probe: Probe) -> list[P
         if major is None or major >= OLDEST_NODE:
             return problems
         return [*problems, wrong(VERSION_OF_NODE[source], version, f"{OLDEST_NODE} or newer", "Choose a later one.")]
-    if source != "distribution" or has >= OLDEST_NODE:
+    if source != "distribution" or max(has, _installed_node(probe)) >= OLDEST_NODE:
         return problems
     found = f"distribution, and {system.get('name')} has Node.js {has}"
     step = f"Set {variable}: nodesource, or controller."
     return [*problems, wrong(variable, found, f"Node.js {OLDEST_NODE} or newer", step)]
 
 
+def _installed_node(probe: Probe) -> int:
+    """The major version of the package nodejs of the host, whoever has built it; 0 without one."""
+    there = re.search(r"^nodejs\t[^\t]*\tinstalled\t(\d+)\.", str(probe.get("dpkg") or ""), re.MULTILINE)
+    return int(there[1]) if there else 0
+
+
 def _check_node_of_systemd(values: Values, probe: Probe, has: int) -> list[Problem]:
     """Applications under systemd whose packages npm installs: they have the Node.js of the host's packages."""
-    there = re.search(r"^nodejs\t[^\t]*\tinstalled\t(\d+)\.", str(probe.get("dpkg") or ""), re.MULTILINE)
-    version = int(there[1]) if there else has
+    there = _installed_node(probe)
+    version = there or has
     named = [
         str(application.get("name"))
         for application in normalised(applications(values))

@@ -1010,7 +1010,7 @@ PLATFORM = _guards(
     (
         "a distribution whose Node.js is too old",
         "check_node",
-        "source != 'distribution' or has >= OLDEST_NODE",
+        "source != 'distribution' or max(has, _installed_node(probe)) >= OLDEST_NODE",
         "True",
         "test_a_node_that_is_too_old_is_found",
     ),

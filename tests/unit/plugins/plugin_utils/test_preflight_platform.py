@@ -535,6 +535,14 @@ def test_the_node_of_applications_under_systemd_is_that_of_the_host(
     )
 
 
+def test_a_newer_package_nodejs_of_others_will_do() -> None:
+    newer = "nodejs\tamd64\tinstalled\t22.1.0-1nodesource1\tnpm\n"
+    probe = {**PROBE, "os": {"id": "debian", "version": "12", "name": "Debian 12"}, "dpkg": newer}
+    values = {"pm2_worker_node_source": "distribution"}
+    assert platform.check_node(["pm2_worker"], values, probe) == []
+    assert len(platform.check_node(["pm2_worker"], values, {**probe, "dpkg": newer.replace("22.1.0", "18.1.0")})) == 1
+
+
 def test_another_temporal_command_is_found_before_it_is_replaced() -> None:
     probe = {**PROBE, "temporal_command": "/usr/local/bin/temporal"}
     (text,) = texts(platform.check_temporal_command(["temporal_client"], {"temporal_client_command": True}, probe))
