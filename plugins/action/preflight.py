@@ -257,6 +257,7 @@ def _platform(
         *platform.check_system(roles, probe),
         *platform.check_node(roles, values, probe),
         *platform.check_engine(roles, values, probe),
+        *platform.check_engine_users(roles, values, probe),
         *platform.check_data(roles, values, probe),
         *files.check_files(roles, values, probe),
         *platform.check_addresses(roles, values, probe),

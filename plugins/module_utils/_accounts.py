@@ -26,6 +26,9 @@ USER: dict[str, dict[str, t.Any]] = {
 MARKS = {True: "durable.temporal application", False: "durable.temporal"}
 SYSTEM_NUMBERS = 1000
 NO_LOGIN = ("nologin", "false")
+# Processes of containers have numbers of their images: 999 is PostgreSQL's, 1000 the Temporal server's. An account of the host
+# with one of them may read their files and end them. New accounts get others.
+NUMBERS_OF_IMAGES = (999, 1000)
 
 
 class ForeignAccount(Exception):
@@ -128,7 +131,7 @@ def command(change: Change) -> list[str]:
     kind, _blank, name = change.key.partition(" ")
     after = change.after or {}
     if kind == "group":
-        return ["groupadd", *(["--system"] if after["system"] else []), name]
+        return ["groupadd", *_numbers("GID", after["system"]), name]
     arguments: list[str] = []
     for field in change.fields:
         if field == "groups" and after["groups"]:
@@ -139,5 +142,12 @@ def command(change: Change) -> list[str]:
             arguments += [{"group": "--gid", "shell": "--shell"}[field], after[field]]
     if change.before:
         return ["usermod", *arguments, name]
-    home = ["--system", "--home-dir", "/nonexistent", "--no-create-home"] if after["system"] else ["--create-home"]
-    return ["useradd", *home, "--comment", MARKS[after["system"]], *arguments, name]
+    home = ["--home-dir", "/nonexistent", "--no-create-home"] if after["system"] else ["--create-home"]
+    return ["useradd", *_numbers("UID", after["system"]), *home, "--comment", MARKS[after["system"]], *arguments, name]
+
+
+def _numbers(kind: str, system: bool) -> list[str]:
+    """From which numbers the system chooses one; ``kind`` is ``UID`` or ``GID``. Those of the system are given from above."""
+    if system:
+        return ["--system", "--key", f"SYS_{kind}_MAX={min(NUMBERS_OF_IMAGES) - 1}"]
+    return ["--key", f"{kind}_MIN={max(NUMBERS_OF_IMAGES) + 1}"]

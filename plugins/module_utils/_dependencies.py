@@ -34,6 +34,10 @@ NPM_MARK = re.compile(r"^npm (error|ERR!) ?")
 NPM_USAGE = ("Clean install a project", "Usage:")
 # What npm puts a variable of its environment in for. With ? or a fallback, it may be missing.
 _IN_NPMRC = re.compile(r"(?<!\\)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# What node-gyp and make say of programs that are not there.
+_MISSING = re.compile(
+    r"not found: (\S+)|(\S+): (?:No such file or directory|command not found|not found)$", re.MULTILINE
+)
 # What install scripts of packages with native code call.
 _BUILDS = re.compile(r"node-gyp|node-pre-gyp|prebuild-install|cmake-js")
 # The index of packages is not asked, and a wheel that is not exactly the locked one is refused.
@@ -64,6 +68,17 @@ def _told(result: subprocess.CompletedProcess[str]) -> str:
     lines = [NPM_MARK.sub("", line).strip() for line in (result.stderr or result.stdout).splitlines()]
     reason = itertools.takewhile(lambda line: line not in NPM_USAGE, lines)
     return " | ".join([line for line in reason if line and "A complete log of this run" not in line][-12:])
+
+
+def _compiler(said: str) -> str:
+    """The next step after what node-gyp said, with what it misses; nothing when it was not at work."""
+    if "gyp ERR!" not in said:
+        return ""
+    missing = dict.fromkeys(first or second for first, second in _MISSING.findall(said))
+    names = f": it misses {', '.join(missing)}" if missing else ""
+    return (
+        f". Native code is compiled on the host{names}. Set host_extra_packages: [make, g++, python3], and run site.yml"
+    )
 
 
 @dataclass(frozen=True)
@@ -162,7 +177,9 @@ class Npm:
         except OSError as error:
             raise ReleaseError(f"npm cannot be run: {error}. Run site.yml first; it installs npm.") from None
         if result.returncode != 0:
-            raise ReleaseError(f"{command} failed: {self._masked(_told(result))}{advice(result.stderr)}")
+            raise ReleaseError(
+                f"{command} failed: {self._masked(_told(result))}{_compiler(result.stderr)}{advice(result.stderr)}"
+            )
 
     def _masked(self, said: str) -> str:
         """Without the application's own values, which install scripts may print."""

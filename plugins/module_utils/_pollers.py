@@ -133,6 +133,8 @@ def check(queue: t.Mapping[str, t.Any], row: Row) -> Check:
     instances = f" of {sum(map(len, own.values()))} processes" if own else ""
     found, expected = f"{row['counted']} pollers{instances}", f"{row['expected']} or more"
     restart = "Look at its log, and restart it: it runs, and takes no tasks."
+    if own and not any(own.values()):
+        restart = "None of its processes runs; deploy.yml starts them."
     if not row["ready"]:
         return Check(component, name, "failed", found, expected, f"{complaint(queue, row)} {restart}")
     polling = {

@@ -177,6 +177,12 @@ def parse_containers(text: str) -> list[dict[str, t.Any]]:
     return found
 
 
+def members_of(group: str, text: str) -> list[str]:
+    """The accounts that the text of ``/etc/group`` lists for a group."""
+    lines = (line.split(":") for line in text.splitlines())
+    return next((f[3].split(",") for f in lines if len(f) == 4 and f[0] == group and f[3]), [])
+
+
 def parse_accounts(text: str) -> dict[str, str]:
     """Why each account in the text of ``/etc/passwd`` must not run applications; empty for those that may."""
     fields = [line.split(":") for line in text.splitlines()]

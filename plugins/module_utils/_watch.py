@@ -48,6 +48,23 @@ def last_lines(source: str, lines: t.Iterable[str]) -> str:
     return f"\nLast lines of {source}:\n  " + "\n  ".join(line.rstrip("\n")[:300] for line in end) if end else ""
 
 
+TAKEN = re.compile(r"address already in use", re.IGNORECASE)
+
+
+def tried_and_refused(release: str, error: Exception, said: str) -> str:
+    """Why a candidate is refused, for a message.
+
+    :param said: what it has logged, as :func:`last_lines` gives it.
+    """
+    hint = (
+        " It listens on a port that is taken: have it listen on PORT, which is another one for a candidate, or set "
+        "candidate: false."
+        if TAKEN.search(said)
+        else ""
+    )
+    return f"release {release} was tried beside the live one and refused: {error}.{hint}{said}"
+
+
 def health(url: str) -> tuple[bool, str]:
     """Whether an address answers as a healthy application does, and what it answered."""
     try:

@@ -183,6 +183,11 @@ certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
   type: dict
+engine_users:
+  description: Accounts in the group C(docker).
+  returned: always
+  type: list
+  elements: str
 firewall:
   description: >-
     C(name), the firewall V(ufw) or V(firewalld) that is active and lets in only what its rules name, else empty; and
@@ -297,6 +302,7 @@ def main() -> None:
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),
+        engine_users=_probe.members_of("docker", _probe.read("/etc/group")),
         firewall=_probe.firewall(),
         temporal_command=_probe.foreign_command(TEMPORAL_COMMAND),
     )

@@ -141,24 +141,21 @@ import json
 import os
 import re
 import shutil
-import socket
 import typing as t
 import urllib.error
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible.module_utils.urls import open_url
 from ansible_collections.durable.temporal.plugins.module_utils import _pm2, _pm2_daemon, _registry
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
+from ansible_collections.durable.temporal.plugins.module_utils._edge import site_checks
 from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Holder, Lock, Run, age
 from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import SHOWN, UNITS, Instance, parse_show
 from ansible_collections.durable.temporal.plugins.module_utils._systemd_units import Systemd
 from ansible_collections.durable.temporal.plugins.module_utils._watch import health
-
-# A server of an upstream, in a site that the role nginx has written.
-UPSTREAM = re.compile(r"^ +server ([^\s;]+:\d+) max_fails=0;$", re.MULTILINE)
-CONNECT_SECONDS = 3.0
 
 LOG_BYTES = 1 << 18
 
@@ -201,6 +198,12 @@ def container_checks(names: t.Sequence[str], inspected: t.Sequence[t.Mapping[str
             status, message = "failed", f"Look at: docker logs --tail 50 {name}"
         elif health == "starting":
             status, message = "degraded", "It has just started; ask again in some seconds."
+        elif _stays_down(present[name]):
+            status, message = (
+                "degraded",
+                f"It would not come back at boot: docker update --restart unless-stopped {name}",
+            )
+            found += ", restart policy no"
         elif SERVER_IMAGE.search(image):
             message = (
                 "its image has no command line; type: temporal ..., or docker exec temporal-admin-tools temporal ..."
@@ -209,19 +212,24 @@ def container_checks(names: t.Sequence[str], inspected: t.Sequence[t.Mapping[str
     return checks
 
 
-def service_checks(states: t.Mapping[str, str]) -> list[Check]:
-    """One check a systemd unit; ``states`` maps the unit to its ActiveState."""
-    return [
-        Check(
-            name,
-            "service",
-            "healthy" if state == "active" else "failed",
-            state,
-            "active",
-            "" if state == "active" else f"Look at: journalctl -u {name} -n 50",
-        )
-        for name, state in states.items()
-    ]
+def _stays_down(container: t.Mapping[str, t.Any]) -> bool:
+    """Whether the engine does not start a container with itself."""
+    policy = (container.get("HostConfig") or {}).get("RestartPolicy") or {}
+    return policy.get("Name") in ("", "no", "on-failure")
+
+
+def service_checks(states: t.Mapping[str, tuple[str, str]]) -> list[Check]:
+    """One check a systemd unit; ``states`` maps the unit to its ActiveState and UnitFileState."""
+    checks = []
+    for name, (state, file) in states.items():
+        status: Status = "healthy" if state == "active" else "failed"
+        found, message = state, "" if state == "active" else f"Look at: journalctl -u {name} -n 50"
+        if state == "active" and (file.startswith("masked") or file == "disabled"):
+            status, found = "degraded", f"active, and {file}"
+            undo = "unmask" if file.startswith("masked") else "enable"
+            message = f"It would not come back at boot: systemctl {undo} {name}"
+        checks.append(Check(name, "service", status, found, "active, started at boot", message))
+    return checks
 
 
 def process_checks(
@@ -360,7 +368,12 @@ def unit_checks(application: str, wanted: t.Mapping[str, int], found: t.Sequence
         releases, restarts = ", ".join(sorted(set(active))) or "none", sum(i.restarts for i in group)
         said = f"{len(active)} of {len(group)} active, {restarts} restarts, release {releases}"
         advice = f"Look at: journalctl -u '{application}-{name}@*'; deploy.yml starts what is missing."
-        checks.append(_running(application, name, instances, active, live, said, "active", advice))
+        check = _running(application, name, instances, active, live, said, "active", advice)
+        away = sorted(i.unit.name for i in group if i.runs and i.unit.release == live and not i.boot)
+        if away and check.status == "healthy":
+            advice = f"{away[0]} would not come back at boot: systemctl enable {away[0]}"
+            check = replace(check, status="degraded", found=f"{said}, {len(away)} not enabled", message=advice)
+        checks.append(check)
     return checks
 
 
@@ -464,40 +477,6 @@ def health_check(application: str, url: str) -> Check:
     return Check(application, url, "healthy" if healthy else "failed", found, "200, and a status that is well", message)
 
 
-def site_checks(declared: t.Collection[str], directory: str = _registry.SITES) -> list[Check]:
-    """What stands behind nginx, as nginx sees it. That an application answers on its own host says nothing about it.
-
-    :param declared: names of the sites that must be there.
-    """
-    ours = _registry.sites(directory)
-    checks = [
-        Check(name, "site at the edge", "failed", "none", "a site", "Run site.yml: nginx has no site for it yet.")
-        for name in declared
-        if name not in ours
-    ]
-    for name, path in ours.items():
-        for server in sorted(set(UPSTREAM.findall(path.read_text(errors="replace")))):
-            found = _connected(server)
-            status: Status = "healthy" if found == "connected" else "failed"
-            message = (
-                ""
-                if status == "healthy"
-                else f"Requests for {name} are answered 502. Have it listen on an address that this host reaches, which "
-                f"topology_application_bind_address has. If it is not declared any more: remove.yml -e remove_application={name}"
-            )
-            checks.append(Check(name, f"nginx reaches {server}", status, found, "connected", message))
-    return checks
-
-
-def _connected(server: str) -> str:
-    host, _colon, port = server.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        return str(error.strerror or error)
-    return "connected"
-
-
 def _inspect(module: Module, names: t.Sequence[str]) -> list[t.Mapping[str, t.Any]]:
     docker = shutil.which("docker")
     if not names or docker is None:
@@ -507,11 +486,13 @@ def _inspect(module: Module, names: t.Sequence[str]) -> list[t.Mapping[str, t.An
     return t.cast("list[t.Mapping[str, t.Any]]", json.loads(out or "[]"))
 
 
-def _unit_states(module: Module, names: t.Sequence[str]) -> dict[str, str]:
+def _unit_states(module: Module, names: t.Sequence[str]) -> dict[str, tuple[str, str]]:
     if not names:
         return {}
-    _rc, out, _err = module.run_command(["systemctl", "is-active", *names])
-    return dict(zip(names, [*out.split(), *["unknown"] * len(names)]))
+    _rc, out, _err = module.run_command(["systemctl", "show", "--property=ActiveState,UnitFileState", *names])
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.split("\n\n")]
+    found = [(block.get("ActiveState", "unknown"), block.get("UnitFileState", "")) for block in blocks]
+    return dict(zip(names, [*found, *[("unknown", "")] * len(names)]))
 
 
 def _pm2_instances(home: str) -> list[_pm2.Instance]:
@@ -590,7 +571,7 @@ def main() -> None:
     runtimes = {str(a["name"]): str(a.get("runtime", "pm2")) for a in options["applications"]}
     checks += declared_checks(runtimes, _registry.records(), _registry.runtimes())
     checks += [_url_check(u["component"], u["url"], u["status"], u["timeout_seconds"]) for u in options["urls"]]
-    checks += site_checks(options["sites"])
+    checks += site_checks(options["sites"], module.run_command)
     checks += disk_checks(options["paths"], options["free_percent"])
     checks += data_checks(_registry.lost_data())
     rows = [check.as_dict() for check in checks]

@@ -314,6 +314,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     last_lines,
     on_port,
     spare_port,
+    tried_and_refused,
 )
 
 PROCESS: dict[str, t.Any] = {
@@ -835,9 +836,7 @@ class Candidate:
                 while not starting.done:
                     self.end()
                     time.sleep(POLL_SECONDS)
-            raise RefusedError(
-                f"release {self.release} was tried beside the live one and refused: {error}.{said}"
-            ) from None
+            raise RefusedError(tried_and_refused(self.release, error, said)) from None
         return starting
 
     def _lost(self) -> list[str]:

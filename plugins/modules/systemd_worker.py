@@ -271,6 +271,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._watch import (
     health,
     on_port,
     spare_port,
+    tried_and_refused,
 )
 
 PROCESS: dict[str, t.Any] = {
@@ -699,9 +700,7 @@ class Candidate(Work):
             silent = [u for u in self.wanted if trouble([u], self.found)]
             said = "".join(self.systemd.said(u.name, self.started_at) for u in silent or self.wanted)
             self._withdraw()
-            raise SystemdError(
-                f"release {self.release} was tried beside the live one and refused: {error}.{said}"
-            ) from None
+            raise SystemdError(tried_and_refused(self.release, error, said)) from None
         self.tried = True
         self.queues = sorted({candidate_queue(p["task_queue"], self.release) for p in self.declared if p["task_queue"]})
 

@@ -661,6 +661,23 @@ def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list
     return [wrong(variable, found, "nothing, because such an engine is left as it is", step, "warning")]
 
 
+def check_engine_users(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """Accounts that somebody has made and that become users of the engine, which is as much as being root."""
+    users = values.get("docker_users") if "docker" in roles else None
+    known, members = probe.get("accounts") or {}, probe.get("engine_users") or ()
+    return [
+        wrong(
+            f"the account {user}",
+            "on the host already, and becomes a member of the group docker, which is as much as root",
+            "an account that may",
+            "Choose another one (topology_deploy_user or docker_users), if it may not.",
+            "warning",
+        )
+        for user in users or ()
+        if user in known and user not in members and user != "root"
+    ]
+
+
 def check_data(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """A database that was made here, and whose disk is not mounted now: another one would be begun in its place."""
     directory, variable = str(values.get("postgres_data_directory") or ""), "postgres_data_directory"
@@ -873,7 +890,24 @@ def check_applications(
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:
             problems.append(Problem(f"topology_applications[{index}]", str(error)))
-    return [*problems, *_check_units(declared), *_check_candidates(declared), *_check_told_twice(declared)]
+    together = (_check_units, _check_candidates, _check_told_twice, _check_hand_over)
+    return [*problems, *(problem for check in together for problem in check(declared))]
+
+
+def _check_hand_over(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Applications with a port that two releases cannot share: one ends before the next one listens."""
+    problems = []
+    for index, application in enumerate(declared):
+        systemd = application.get("runtime") == "systemd"
+        shares = [p.get("socket") if systemd else p.get("exec_mode") == "cluster" for p in _processes(application)]
+        if application.get("port") and shares and not any(shares):
+            expected = "socket: true" if systemd else "exec_mode: cluster"
+            found = f"that of processes without {expected}, so that requests between two releases are answered 502"
+            step = "Set it for the process that listens; see docs/applications.md."
+            problems.append(
+                wrong(f"topology_applications[{index}].port", found, f"one with {expected}", step, "warning")
+            )
+    return problems
 
 
 # Variables that follow from an option of an application, and that one of its environment would replace.

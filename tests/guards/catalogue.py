@@ -1057,6 +1057,20 @@ PLATFORM = _guards(
         "test_a_kernel_without_ipv6_is_found",
     ),
     (
+        "an account of others that is to use the engine",
+        "check_engine_users",
+        "user in known and user not in members and (user != 'root')",
+        "False",
+        "test_an_account_of_others_that_is_to_use_the_engine_is_told",
+    ),
+    (
+        "a port that two releases cannot share",
+        "_check_hand_over",
+        "application.get('port') and shares and (not any(shares))",
+        "False",
+        "test_a_port_that_two_releases_cannot_share_is_told",
+    ),
+    (
         "a firewall that keeps requests away",
         "check_firewall",
         "not closed",

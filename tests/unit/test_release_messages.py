@@ -98,7 +98,7 @@ def test_what_could_not_go_back_is_told_with_what_runs_of_it() -> None:
         "or this one again when the cause lay elsewhere. b: release r1 was rejected; release r0 is live again."
     )
     blind = made("__app_release_outcome", app_release_release="", __app_release_back={"applications": [REJECTED]})
-    assert "What of it runs: that could not be seen. Deploy" in blind
+    assert "What of it runs: nothing that could be seen. Deploy" in blind
     assert made("__app_release_stuck", __app_release_back={"applications": [REJECTED]}) == ["greeter"]
 
 

@@ -74,9 +74,9 @@ def test_a_user_of_the_system_has_its_group_and_no_home() -> None:
     host = Host()
     done = host.declare({"name": "workflow", "shell": "/usr/sbin/nologin", "system": True})
     assert done == [
-        ["groupadd", "--system", "workflow"],
+        ["groupadd", "--system", "--key", "SYS_GID_MAX=998", "workflow"],
         [
-            *("useradd", "--system", "--home-dir", "/nonexistent", "--no-create-home"),
+            *("useradd", "--system", "--key", "SYS_UID_MAX=998", "--home-dir", "/nonexistent", "--no-create-home"),
             *(
                 "--comment",
                 "durable.temporal application",

@@ -101,6 +101,12 @@ def test_containers_are_read() -> None:
     assert [p["port"] for p in web["ports"]] == [8000, 8001]
 
 
+def test_members_of_a_group_are_read() -> None:
+    text = "root:x:0:\ndocker:x:104:deploy,admin\nnobody\n"
+    assert probe.members_of("docker", text) == ["deploy", "admin"]
+    assert probe.members_of("root", text) == probe.members_of("podman", text) == []
+
+
 UFW = """### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in
 ### tuple ### allow tcp 443 0.0.0.0/0 any 10.0.0.0/8 in
 ### tuple ### allow tcp 8000:8010 0.0.0.0/0 any 0.0.0.0/0 in

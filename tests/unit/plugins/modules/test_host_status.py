@@ -3,13 +3,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from ansible_collections.durable.temporal.plugins.module_utils import _registry
 from ansible_collections.durable.temporal.plugins.module_utils._lock import Holder, boot_id, started
 from ansible_collections.durable.temporal.plugins.module_utils._pm2 import Instance
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import MARK, parse_show
@@ -98,8 +96,25 @@ def test_a_server_without_a_command_line_says_what_to_type(image: str, told: boo
 
 
 def test_services() -> None:
-    states = {"nginx": "active", "docker": "failed", "ssh": "inactive"}
+    states = {"nginx": ("active", "enabled"), "docker": ("failed", "enabled"), "ssh": ("inactive", "disabled")}
     assert [c.status for c in service_checks(states)] == ["healthy", "failed", "failed"]
+
+
+@pytest.mark.parametrize(("file", "undo"), [("disabled", "enable"), ("masked", "unmask"), ("masked-runtime", "unmask")])
+def test_a_service_that_would_not_come_back_is_degraded(file: str, undo: str) -> None:
+    (check,) = service_checks({"nginx": ("active", file)})
+    assert (check.status, check.found) == ("degraded", f"active, and {file}")
+    assert f"systemctl {undo} nginx" in check.message
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"), [("unless-stopped", "healthy"), ("always", "healthy"), ("no", "degraded")]
+)
+def test_a_container_that_would_not_come_back_is_degraded(policy: str, status: str) -> None:
+    container = {**inspected(), "HostConfig": {"RestartPolicy": {"Name": policy}}}
+    (check,) = container_checks(["temporal-server"], [container])
+    assert check.status == status
+    assert ("docker update --restart unless-stopped temporal-server" in check.message) == (status == "degraded")
 
 
 def process(name: str, status: str, release: str = "r2", pid: int = 17) -> Instance:
@@ -173,10 +188,14 @@ def test_data_that_is_gone() -> None:
 
 
 def test_instances_of_systemd() -> None:
-    block = "Id=orders-worker@r1.0123abcd.{}.service\nActiveState={}\nNRestarts=1\n"
+    block = "Id=orders-worker@r1.0123abcd.{}.service\nActiveState={}\nNRestarts=1\nUnitFileState=enabled\n"
     found = parse_show("orders", "\n".join([block.format(1, "active"), block.format(2, "activating")]))
     (check,) = unit_checks("orders", {"worker": 1}, found, "r1")
     assert (check.status, check.found) == ("healthy", "1 of 2 active, 2 restarts, release r1")
+    found = parse_show("orders", block.replace("enabled", "disabled").format(1, "active"))
+    (check,) = unit_checks("orders", {"worker": 1}, found, "r1")
+    assert (check.status, check.found) == ("degraded", "1 of 1 active, 1 restarts, release r1, 1 not enabled")
+    assert "systemctl enable orders-worker@r1.0123abcd.1.service" in check.message
     (check,) = unit_checks("orders", {"worker": 2}, found, "r1")
     assert check.status == "degraded"
     (check,) = unit_checks("orders", {"worker": 1}, found, "r2")
@@ -230,35 +249,3 @@ def test_a_lock_is_told_and_one_that_was_left_is_degraded() -> None:
         by="ann", pid=os.getpid(), pid_started=started(os.getpid()), boot=boot_id(), since=100, touched=100
     )
     assert lock_checks("orders", at_work, 2000)[0].status == "healthy"
-
-
-def test_a_site_must_be_there_and_reach_its_application(tmp_path: Path) -> None:
-    def site(name: str, *ports: int, mark: str = _registry.SITE_MARK) -> None:
-        servers = "".join(f"    server 127.0.0.1:{port} max_fails=0;\n" for port in ports)
-        (tmp_path / f"{name}.conf").write_text(f"{mark}\nupstream a {{\n{servers}}}\nupstream b {{\n{servers}}}\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        here, away = listener.getsockname()[1], nobody.getsockname()[1]
-        site("orders", here, away)
-        site("gone", away)
-        site("theirs", away, mark="# Mine")
-        checks = host_status.site_checks(["orders", "shop"], str(tmp_path))
-    assert [(c.component, c.name, c.status) for c in checks] == [
-        ("shop", "site at the edge", "failed"),
-        ("gone", f"nginx reaches 127.0.0.1:{away}", "failed"),
-        *sorted(
-            [
-                ("orders", f"nginx reaches 127.0.0.1:{here}", "healthy"),
-                ("orders", f"nginx reaches 127.0.0.1:{away}", "failed"),
-            ]
-        ),
-    ]
-    assert "remove.yml -e remove_application=gone" in checks[1].message
-    assert host_status.site_checks([], str(tmp_path / "no")) == []
-
-
-def test_sites_are_read_as_the_role_writes_them() -> None:
-    template = (Path(__file__).parents[4] / "roles/nginx/templates/site.conf.j2").read_text()
-    assert template.startswith(_registry.SITE_MARK)
-    assert set(host_status.UPSTREAM.findall(template.replace("{{ server }}", "10.0.0.5:3000"))) == {"10.0.0.5:3000"}

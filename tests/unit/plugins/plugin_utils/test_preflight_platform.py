@@ -630,6 +630,37 @@ def test_a_kernel_without_ipv6_is_found(roles: list[str], wanted: bool, there: b
     ] * found
 
 
+@pytest.mark.parametrize(
+    ("accounts", "members", "found"),
+    [({}, [], 0), ({"deploy": ""}, [], 1), ({"deploy": ""}, ["deploy"], 0), ({"other": ""}, [], 0)],
+)
+def test_an_account_of_others_that_is_to_use_the_engine_is_told(
+    accounts: dict[str, str], members: list[str], found: int
+) -> None:
+    probe = {"accounts": accounts, "engine_users": members}
+    problems = platform.check_engine_users(["docker"], {"docker_users": ["deploy"]}, probe)
+    assert [p.level for p in problems] == ["warning"] * found
+    assert all(p.text.startswith("the account deploy is on the host already, and becomes") for p in problems)
+    assert platform.check_engine_users(["nginx"], {"docker_users": ["deploy"]}, probe) == []
+
+
+@pytest.mark.parametrize(
+    ("application", "expected"),
+    [
+        ({"processes": [{"name": "api"}]}, "exec_mode: cluster"),
+        ({"processes": [{"name": "api", "exec_mode": "cluster"}, {"name": "worker"}]}, ""),
+        ({"runtime": "systemd", "processes": [{"name": "api"}]}, "socket: true"),
+        ({"runtime": "systemd", "processes": [{"name": "api", "socket": True}]}, ""),
+        ({"port": None, "processes": [{"name": "api"}]}, ""),
+        ({"processes": []}, ""),
+    ],
+)
+def test_a_port_that_two_releases_cannot_share_is_told(application: dict[str, t.Any], expected: str) -> None:
+    problems = platform._check_hand_over([{"name": "a", "port": 3000, **application}])
+    assert [p.level for p in problems] == ["warning"] * bool(expected)
+    assert all(f"expected one with {expected}." in p.text for p in problems)
+
+
 SITES = [{"name": "orders", "tls": {"certificate": "/c"}}, {"name": "ui", "kind": "ui"}]
 FIREWALL = {"nginx_sites": SITES, "nginx_port": 80, "nginx_tls_port": 443, "nginx_ui_port": 8088}
 
