@@ -22,6 +22,9 @@ OF_WORKERS = (
 # The server tells of a worker that has hung only when it has not polled for a minute and a half.
 SECONDS = 150.0
 
+SITE = "/etc/nginx/conf.d/order-processing.conf"
+RELOAD = "systemctl reload nginx"
+
 
 @dataclass(frozen=True)
 class Way:
@@ -134,6 +137,33 @@ WAYS = {
         "container",
         "failed",
         "exited",
+    ),
+    "a service would not come back at boot": Way(
+        "systemctl disable nginx", "systemctl enable nginx", "nginx", "service", "degraded", "active, and disabled"
+    ),
+    "a container would not come back at boot": Way(
+        "docker update --restart no temporal-ui",
+        "docker update --restart unless-stopped temporal-ui",
+        "temporal-ui",
+        "container",
+        "degraded",
+        "restart policy no",
+    ),
+    "the edge answers itself": Way(
+        f"cp {SITE} /run/site && sed -i '0,/server_tokens off;/s//server_tokens off; return 503;/' {SITE} && {RELOAD}",
+        f"cp /run/site {SITE} && {RELOAD}",
+        "order-processing",
+        "nginx answers on port",
+        "failed",
+        "HTTP 503",
+    ),
+    "nginx would not start again": Way(
+        "echo 'nonsense;' > /etc/nginx/conf.d/broken.conf",
+        "rm /etc/nginx/conf.d/broken.conf",
+        "nginx",
+        "configuration",
+        "failed",
+        "nonsense",
     ),
     "a namespace is missing": Way(
         "true", "true", "temporal", "namespaces", "failed", "0 of 1", {"status_namespaces": ["nobody-made-it"]}
