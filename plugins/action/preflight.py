@@ -263,6 +263,7 @@ def _platform(
         *platform.check_addresses(roles, values, probe),
         *platform.check_ipv6(roles, values, probe),
         *platform.check_firewall(roles, values, probe),
+        *(platform.check_foreign_sites(values, probe) if "nginx" in roles else []),
         *platform.check_pm2(roles, values, probe),
         *platform.check_temporal_command(roles, values, probe),
         *platform.check_programs(roles, probe),

@@ -32,6 +32,8 @@ OF_RELEASES = (
     "venv",
     "wheels",
 )
+# What systemd takes for a unit (255), without release, digest, number and suffix.
+LONGEST_NAME = 180
 PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # Ours alone: below a directory of the system, an application called nginx or security would take what others have there.
 CONFIGURATION = "/etc/durable-temporal"
@@ -209,6 +211,11 @@ def _process(application: str, runtime: str, declared: t.Mapping[str, t.Any]) ->
     where = f"application {application}, process {name or declared!r}"
     if not PROCESS_NAME.fullmatch(name):
         raise InvalidApplication(f"{where}: a name of letters, digits, hyphens and underscores is needed.")
+    if len(f"{application}-{name}") > LONGEST_NAME:
+        raise InvalidApplication(
+            f"{where}: with the application's name it has {len(f'{application}-{name}')} characters, and names of units and of "
+            f"files of logs are made of it; expected up to {LONGEST_NAME}. Shorten it."
+        )
     given = {k: v for k, v in declared.items() if v is not None}
     program, step = PROGRAM[runtime]
     if not given.get(program):

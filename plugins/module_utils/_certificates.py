@@ -27,8 +27,10 @@ def fingerprints(text: str) -> list[str]:
 
 
 def file_name(name: str) -> str:
-    """``company``, ``company.pem`` and ``company.crt`` all become ``company.crt``."""
-    return name if name.endswith(".crt") else re.sub(r"\.(pem|cer)$", "", name) + ".crt"
+    """``company``, ``company.pem`` and ``company.crt`` all become ``durable-temporal-company.crt``: others may have put their
+    ``company.crt`` there.
+    """
+    return f"durable-temporal-{re.sub(r'[.](crt|pem|cer)$', '', name)}.crt"
 
 
 def read(path: Path) -> str:

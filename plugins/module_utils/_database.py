@@ -225,6 +225,11 @@ class Database:
         data = self.value("SELECT data FROM cluster_metadata_info WHERE cluster_name = %s", [cluster])
         return None if data is None else shards_of(bytes(data))
 
+    def read_only(self) -> bool:
+        """Whether nothing can be written: it is a standby, or told so by its settings or those of the user or database."""
+        found = self.value("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
+        return bool(found)
+
     def connections(self) -> tuple[int, int]:
         """Connections of clients in use, and how many there may be for users who are not superusers."""
         used, limit = self.rows(

@@ -39,7 +39,8 @@ class Engine(t.TypedDict):
     """What a host has. ``version`` and ``compose`` are empty when nothing answers, ``package`` when dpkg knows of none.
 
     ``settings`` are those of :data:`SETTINGS`, name to digest of the value, which may be a secret; ``None`` when it has no
-    JSON. ``edited`` says that they are not as we have left them, ``containers`` are the names of those that run.
+    JSON. ``edited`` says that they are not as we have left them, ``containers`` are the names of all, ``networks`` those of
+    networks that somebody has made.
     """
 
     program: bool
@@ -50,6 +51,7 @@ class Engine(t.TypedDict):
     settings: dict[str, str] | None
     edited: bool
     containers: list[str]
+    networks: list[str]
     swarm: bool
 
 
@@ -90,7 +92,8 @@ def look(run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, s
         own=any(os.path.exists(path) for path in own),
         settings=_parsed(content),
         edited=stamp.strip() not in ("", PENDING, fingerprint({settings: content})),
-        containers=sorted(answer("ps", "--format", "{{.Names}}").split()),
+        containers=sorted(answer("ps", "--all", "--format", "{{.Names}}").split()),
+        networks=sorted(answer("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}").split()),
         swarm=answer("info", "--format", "{{.Swarm.LocalNodeState}}") not in ("", "inactive"),
     )
 
@@ -148,8 +151,8 @@ def judge(source: str, engine: Engine, release: str, wanted_settings: t.Mapping[
 
 
 _TAKE = (
-    "Expected an engine without settings, containers and swarm of others, because it is configured and restarted. Set "
-    "docker_source to none to use it as it is; or declare its settings in docker_daemon_options, and stop its containers."
+    "Expected an engine without settings, containers, networks and swarm of others, because it is configured and restarted. Set "
+    "docker_source to none to use it as it is; or declare its settings in docker_daemon_options, and remove what it has."
 )
 
 
@@ -174,7 +177,9 @@ def _theirs(engine: Engine, differing: t.Sequence[str]) -> str:
     """What an engine that we have not configured would lose; nothing when there is nothing."""
     parts = [f"{SETTINGS} has {', '.join(differing)}"] if differing else []
     if engine["containers"]:
-        parts.append(f"containers run ({', '.join(engine['containers'])})")
+        parts.append(f"it has containers ({', '.join(engine['containers'])})")
+    if engine["networks"]:
+        parts.append(f"it has networks ({', '.join(engine['networks'])})")
     if engine["swarm"]:
         parts.append("it is part of a swarm")
     return ", ".join(parts)

@@ -64,6 +64,7 @@ class Stores:
     levels: dict[Store, str | DatabaseError | None] = field(default_factory=dict)
     members: list[Member] | None = None
     connections: tuple[int, int] | None = None
+    read_only: bool = False
     error: DatabaseError | None = None
 
 
@@ -202,6 +203,11 @@ def _stores(stores: Stores, temporal: str, expected: Expected) -> list[Check]:
     checks = [
         Check("postgresql", "version", "degraded" if pair else "healthy", stores.version, "supported", pair or "")
     ]
+    if stores.read_only:
+        advice = (
+            "It is a standby, or has default_transaction_read_only: the server can keep nothing. Look at its settings."
+        )
+        checks.append(Check("postgresql", "takes writes", "failed", "read-only", "read and write", advice))
     checks += [_level(store, stores.levels.get(store), temporal) for store in STORES]
     if stores.members is not None:
         checks += _members(stores.members, expected.members)
@@ -297,6 +303,7 @@ def observe_stores(driver: str | None, options: t.Mapping[str, t.Any]) -> Stores
         with Database(driver, options, options["name"]) as database:
             stores.version = database.version()
             stores.connections = database.connections()
+            stores.read_only = database.read_only()
             stores.levels["default"] = _level_of(database, "default")
             if database.has_table("cluster_membership"):
                 stores.members = database.members()

@@ -118,8 +118,9 @@ def runtimes(units: str = UNITS) -> dict[str, list[str]]:
 
 
 def foreign_files(root: str = "/") -> list[str]:
-    """Files of others that have a name as ours would have: units, commands and rotations called ``<name>-pm2``, sockets."""
+    """Files of others that have a name as ours would have: units, commands and rotations called ``<name>-pm2``, sockets, sites."""
     patterns: tuple[str, ...] = ("usr/local/bin/*-pm2", "etc/logrotate.d/*-pm2", "etc/sudoers.d/*-pm2")
+    patterns += (f"{SITES.lstrip('/')}/*.conf",)
     for place in ("etc/systemd/system", "usr/lib/systemd/system", "usr/local/lib/systemd/system"):
         patterns += (f"{place}/*-pm2.service", f"{place}/*.socket")
     paths = [path for pattern in patterns for path in sorted(Path(root).glob(pattern))]
@@ -128,7 +129,7 @@ def foreign_files(root: str = "/") -> list[str]:
 
 def _ours(path: Path) -> bool:
     lines = first_lines(path)
-    return PM2_MARK in lines or bool(owner(lines))
+    return PM2_MARK in lines or lines.startswith(SITE_MARK) or bool(owner(lines))
 
 
 def claim(

@@ -19,7 +19,7 @@ import typing as t
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 POLL_SECONDS = 0.1
 # Of what a program has logged: so many lines hold the cause, which is the last line in Python and above its frames in Node.js.
@@ -30,9 +30,17 @@ INTERNAL = re.compile(r"\s+at .*(node:internal|/node_modules/(pm2|async)/)")
 # What a JSON answer may call itself, in any case of letters.
 WELL = ("healthy", "ok", "up", "pass", "passing", "ready", "running", "alive", "serving", "available", "success")
 
+
 # An application of this host is not behind a proxy. Ansible's open_url would do too, but takes each module that carries it
 # to a host a tenth of a second more.
-DIRECT = build_opener(ProxyHandler({}))
+class _Here(HTTPRedirectHandler):
+    """An answer that sends elsewhere, such as to a login, is no answer."""
+
+    def redirect_request(self, *_arguments: t.Any, **_options: t.Any) -> None:
+        return None
+
+
+DIRECT = build_opener(ProxyHandler({}), _Here())
 
 
 class BusyError(Exception):

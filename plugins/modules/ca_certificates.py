@@ -27,7 +27,9 @@ options:
     default: []
     suboptions:
       name:
-        description: Name of the file. It gets the suffix C(.crt), the only one that is read.
+        description: >-
+          Name of the file. It gets the prefix C(durable-temporal-), so that it replaces no file of others, and the suffix
+          C(.crt), the only one that is read.
         type: str
         required: true
       content:
@@ -69,7 +71,7 @@ actions:
   type: list
   elements: dict
   sample:
-    - {name: /usr/local/share/ca-certificates/company.crt, action: create, fields: [certificates]}
+    - {name: /usr/local/share/ca-certificates/durable-temporal-company.crt, action: create, fields: [certificates]}
 """
 
 import typing as t

@@ -40,7 +40,7 @@ options:
   project_name:
     description: Name of the Compose project.
     type: str
-    default: temporal
+    default: durable-temporal
   fragment:
     description:
       - Name of this fragment, a Compose file in O(project_directory).
@@ -588,7 +588,7 @@ def main() -> None:
     module = Module(
         argument_spec={
             "project_directory": {"type": "path", "required": True},
-            "project_name": {"type": "str", "default": "temporal"},
+            "project_name": {"type": "str", "default": "durable-temporal"},
             "fragment": {"type": "str", "required": True},
             "definition": {"type": "str"},
             "services": {"type": "list", "elements": "str", "required": True},

@@ -247,9 +247,10 @@ def process_checks(
         restarts = sum(i.restarts for i in group)
         said = f"{len(running)} of {len(group)} online, {restarts} restarts, up {youngest:.0f} s, {_releases(running)}"
         advice = f"Look at: {application}-pm2 logs {name}; deploy.yml starts what is missing."
-        checks.append(
-            _running(application, name, instances, [i.release for i in running], live, said, "online", advice)
-        )
+        check = _running(application, name, instances, [i.release for i in running], live, said, "online", advice)
+        if check.status == "healthy" and len(running) < len(group):
+            check = replace(check, status="degraded", message=f"Others of it do not run. {advice}")
+        checks.append(check)
     return checks
 
 

@@ -189,7 +189,14 @@ class Apt:
             code, out, err = self._run(command)
         if code != 0:
             said = [line for line in (err or out).splitlines() if line.startswith(("E:", "W:"))] or [err or out]
-            raise AptError(f"apt-get {arguments[0]} failed: {' '.join(said)[-1500:].strip()}")
+            raise AptError(f"apt-get {arguments[0]} failed: {' '.join(said)[-1500:].strip()}{self._held(said)}")
+
+    def _held(self, said: t.Iterable[str]) -> str:
+        """Which packages are on hold, when that is what apt minds, and what to do."""
+        if not any("held packages" in line.lower() for line in said):
+            return ""
+        names = " ".join(self._run(["apt-mark", "showhold"])[1].split())
+        return f" On hold: {names}. Release what is needed (apt-mark unhold), or install it yourself." if names else ""
 
     def _age(self) -> float:
         """Seconds since the lists were read; infinite when there are none."""

@@ -61,6 +61,8 @@ def _duration(value: t.Any) -> bool:
     return re.fullmatch(rf"{amount}|[+-]?0|[+-]?({amount}(d|h|m|s|ms|us|µs|ns))+", value) is not None
 
 
+# With 0, the server refuses every request or every name. No setting has a negative number by itself.
+_STOPS = ("limit.maxIDLength", "frontend.rps", "frontend.namespaceRPS", "history.rps", "matching.rps")
 _TRUTHS = ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
 # Type → what it is called, and whether a value has it.
 TYPES: t.Final[dict[str, tuple[str, Callable[[t.Any], bool]]]] = {
@@ -182,6 +184,19 @@ def _check_value(label: str, value: t.Any, setting: Setting | None) -> Iterator[
     if value is None or not fits(value):
         step = "Take it out to have the server's own." if value is None else "Correct it."
         yield wrong(label, describe(value), words, step)
+    elif setting and (number := _amount(setting.type, value)) is not None:
+        least = 1 if setting.key in _STOPS else 0
+        if number < least:
+            yield wrong(label, describe(value), f"{least} or more", "Correct it; the server would take it.")
+
+
+def _amount(kind: str, value: t.Any) -> float | None:
+    """The number that a value is or begins with; ``None`` for what is none."""
+    if kind not in ("int", "float", "duration") or isinstance(value, bool):
+        return None
+    if _number(value):
+        return float(value)
+    return -1.0 if isinstance(value, str) and value.startswith("-") else None
 
 
 def _check_constraints(label: str, constraints: t.Any, setting: Setting | None) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 )
 from ansible_collections.durable.temporal.plugins.module_utils._client import SYSTEM_NAMESPACE
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
+from ansible_collections.durable.temporal.plugins.module_utils._registry import SITES
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Level, Problem, describe, wrong
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import normalised
@@ -241,6 +242,19 @@ def check_sites(values: Values) -> list[Problem]:
                     )
                 )
     return problems
+
+
+def check_foreign_sites(values: Values, probe: Probe) -> list[Problem]:
+    """Files of others where sites of ours would come. Whose they are is seen by root only."""
+    sites = values.get("nginx_sites")
+    names = [str(site.get("name")) for site in sites if isinstance(site, Mapping)] if isinstance(sites, list) else []
+    found = probe.get("foreign_files", ()) if probe.get("privileged") else ()
+    step = "Move it away, or choose another name."
+    return [
+        wrong(f"the nginx site {name}", f"one whose {path} is somebody else's", "a name of its own", step)
+        for name in names
+        if (path := f"{SITES}/{name}.conf") in found
+    ]
 
 
 def _check_ui(sites: Sequence[Mapping[str, t.Any]], values: Values) -> list[Problem]:

@@ -578,6 +578,13 @@ DYNAMIC_CONFIG = _guards(
         "test_what_the_server_would_only_log_is_refused",
     ),
     (
+        "a number with which the server refuses everything",
+        "_check_value",
+        "number < least",
+        "False",
+        "test_numbers_with_which_the_server_refuses_everything_are_told",
+    ),
+    (
         "a namespace of a constraint that nobody declares",
         "check_namespaces",
         "namespace not in (*known, SYSTEM_NAMESPACE)",
@@ -1069,6 +1076,13 @@ PLATFORM = _guards(
         "application.get('port') and shares and (not any(shares))",
         "False",
         "test_a_port_that_two_releases_cannot_share_is_told",
+    ),
+    (
+        "somebody else's file where a site would come",
+        "check_foreign_sites",
+        "probe.get('privileged')",
+        "False",
+        "test_a_file_of_others_where_a_site_would_come_is_told",
     ),
     (
         "a firewall that keeps requests away",
@@ -3704,7 +3718,7 @@ ENGINE = _guards(
     (
         "containers of others are not restarted",
         "_theirs",
-        "parts.append(f\"containers run ({', '.join(engine['containers'])})\")",
+        "parts.append(f\"it has containers ({', '.join(engine['containers'])})\")",
         "None",
         "test_somebody_elses_engine_is_used_as_it_is",
     ),

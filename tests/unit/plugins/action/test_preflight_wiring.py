@@ -213,8 +213,11 @@ def test_a_rename_is_told_once_and_not_as_a_foreign_service_too() -> None:
     assert [p.about for p in found if p.level == "error"] == ["the port of the application new"]
 
 
+API = {"name": "api", "script": "a.js", "exec_mode": "cluster"}
+
+
 def test_a_port_that_nothing_publishes_is_told() -> None:
-    application = {"name": "shop", "root": "/opt/shop", "port": 3000, "processes": [{"name": "api", "script": "a.js"}]}
+    application = {"name": "shop", "root": "/opt/shop", "port": 3000, "processes": [API]}
     groups = {"all": ["vm1"], "app": ["vm1"]}
     given = {"topology_applications": [application], "pm2_worker_node_source": "distribution"}
     judged = judge(["pm2_worker"], groups=groups, **given)

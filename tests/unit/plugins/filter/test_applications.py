@@ -80,6 +80,7 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
             {"name": "a", "npm_environment": {"PATH": "/x", "TOKEN": "b"}},
             "npm_environment has PATH, with which npm would run",
         ),
+        ({"name": "a", "processes": [{"name": "w" * 179, "script": "w.js"}]}, "it has 181 characters"),
         ({"name": "Order Processing"}, "lower-case"),
         ({"name": "../etc"}, "lower-case"),
         ({"name": "a", "root": "relative"}, "root is 'relative'"),

@@ -32,6 +32,7 @@ NOTHING = Engine(
     settings={},
     edited=False,
     containers=[],
+    networks=[],
     swarm=False,
 )
 WANTED = daemon(
@@ -152,6 +153,7 @@ def test_the_engine_is_seen_as_docker_and_dpkg_tell_it(tmp_path: Path) -> None:
         "version": (0, "26.1.5+dfsg1\n", ""),
         "compose": (0, "2.26.1-4\n", ""),
         "ps": (0, "shop\nmail\n", ""),
+        "network": (0, "shop_default\n", ""),
         "info": (0, "active\n", ""),
     }
     dpkg = "docker.io\tamd64\tconfig-files\t26\t\ndocker-ce\tamd64\tinstalled\t5:28\t\n"
@@ -172,6 +174,7 @@ def test_the_engine_is_seen_as_docker_and_dpkg_tell_it(tmp_path: Path) -> None:
         own=True,
         settings=digests({"mtu": 1400}),
         containers=["mail", "shop"],
+        networks=["shop_default"],
         swarm=True,
     )
     assert seen() == whole

@@ -28,7 +28,7 @@ def test_fingerprints_ignore_wrapping_and_words_between() -> None:
 
 @pytest.mark.parametrize("name", ["company", "company.pem", "company.crt", "company.cer"])
 def test_names_get_the_suffix_that_is_read(name: str) -> None:
-    assert file_name(name) == "company.crt"
+    assert file_name(name) == "durable-temporal-company.crt"
 
 
 def test_plan_sees_files_and_the_bundle(tmp_path: Path) -> None:

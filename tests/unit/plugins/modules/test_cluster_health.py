@@ -90,6 +90,7 @@ FORBIDDEN = TemporalError("permission_denied", "not allowed")
         ({"stores": stores(levels={"default": "1.99", "visibility": "1.14"})}, Expected(), "default schema", "degraded"),
         ({"stores": stores(levels={"default": DatabaseError("foreign", "x"), "visibility": "1.14"})}, Expected(),
          "default schema", "failed"),
+        ({"stores": stores(read_only=True)}, Expected(), "takes writes", "failed"),
         ({"stores": stores(connections=(95, 97))}, Expected(), "connections", "degraded"),
         ({"stores": stores(version="13.1")}, Expected(), "version", "degraded"),
         ({"stores": Stores(error=DatabaseError("refused", "wrong password"))}, Expected(), "answers", "failed"),

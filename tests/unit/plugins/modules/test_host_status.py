@@ -95,6 +95,13 @@ def test_a_server_without_a_command_line_says_what_to_type(image: str, told: boo
     assert ("docker exec temporal-admin-tools temporal" in check.message) == told
 
 
+def test_instances_that_end_again_and_again_beside_those_that_run_are_told() -> None:
+    found = [process("worker", "online"), process("worker", "waiting restart", pid=0)]
+    (check,) = process_checks("orders", {"worker": 1}, found, "r2", 2000)
+    assert (check.status, check.found[:13]) == ("degraded", "1 of 2 online")
+    assert "Others of it do not run" in check.message
+
+
 def test_services() -> None:
     states = {"nginx": ("active", "enabled"), "docker": ("failed", "enabled"), "ssh": ("inactive", "disabled")}
     assert [c.status for c in service_checks(states)] == ["healthy", "failed", "failed"]

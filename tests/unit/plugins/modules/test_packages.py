@@ -153,6 +153,17 @@ def test_an_installation_that_fails_is_tried_again_with_new_lists(tmp_path: Path
     assert host.verbs == ["install", "update", "install"]
 
 
+def test_packages_on_hold_are_named(tmp_path: Path) -> None:
+    def run(command: list[str]) -> tuple[int, str, str]:
+        if command == ["apt-mark", "showhold"]:
+            return 0, "nginx\nnodejs\n", ""
+        return 100, "", "E: Held packages were changed and -y was used without --allow-change-held-packages."
+
+    (tmp_path / "lists").mkdir()
+    with pytest.raises(AptError, match=r"On hold: nginx nodejs\. Release what is needed \(apt-mark unhold\)"):
+        Apt(run, OPTIONS, str(tmp_path / "lists")).install(["nginx"])
+
+
 def test_what_apt_says_is_passed_on(tmp_path: Path) -> None:
     host = Host(tmp_path, failures=["install", "install"])
     with pytest.raises(AptError, match=r"apt-get install failed: E: Unable to fetch some archives$"):

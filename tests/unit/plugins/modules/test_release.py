@@ -558,6 +558,19 @@ def test_native_code_that_no_script_makes_is_told_before_anything_goes_live(host
     assert "rebuild" not in (host / "said").read_text()
 
 
+def test_a_compiler_that_is_missing_is_named(host: Path) -> None:
+    builder(host)
+    said = "gyp ERR! stack Error: not found: make\nmake: g++: No such file or directory\ngyp ERR! not ok"
+    npm = (host / "npm").read_text().replace("touch node_modules/bcrypt/bcrypt.node", f"echo '{said}' >&2; exit 1")
+    (host / "npm").write_text(npm)
+    one = artifact(host, "one", **{"package-lock.json": json.dumps(LOCK)})
+    refused = run(host, artifact=one, install_scripts=["bcrypt"])["msg"]
+    assert (
+        "Native code is compiled on the host: it misses make, g++. Set host_extra_packages: [make, g++, python3]"
+        in refused
+    )
+
+
 def test_install_scripts_that_are_named_are_run(host: Path) -> None:
     builder(host)
     one = artifact(host, "one", **{"package-lock.json": json.dumps(LOCK)})

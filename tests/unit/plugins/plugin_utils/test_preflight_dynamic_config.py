@@ -169,3 +169,23 @@ def test_a_namespace_that_nobody_declares_is_told() -> None:
     assert found("orders") == found("temporal-system") == found("x", "taskQueueName") == found(5) == []
     assert "none is" in found("orders", known=())[0]
     assert dynamic.check_namespaces(None, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("limit.maxIDLength", -1, "1 or more"),
+        ("limit.maxIDLength", 0, "1 or more"),
+        ("frontend.rps", 0, "1 or more"),
+        ("frontend.globalNamespaceRPS", 0, ""),
+        ("frontend.globalNamespaceRPS", -1, "0 or more"),
+        ("system.operatorRPSRatio", -0.5, "0 or more"),
+        ("history.shardUpdateMinInterval", "-5m", "0 or more"),
+        ("history.shardUpdateMinInterval", "5m", ""),
+        ("limit.maxIDLength", 1000, ""),
+    ],
+)
+def test_numbers_with_which_the_server_refuses_everything_are_told(key: str, value: t.Any, said: str) -> None:
+    found = [p.text for p in dynamic.check_dynamic_config({key: [{"value": value}]}, "1.32.2")]
+    assert len(found) == bool(said)
+    assert all(f"; expected {said}." in text for text in found)

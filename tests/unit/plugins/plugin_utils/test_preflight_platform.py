@@ -661,6 +661,16 @@ def test_a_port_that_two_releases_cannot_share_is_told(application: dict[str, t.
     assert all(f"expected one with {expected}." in p.text for p in problems)
 
 
+def test_a_file_of_others_where_a_site_would_come_is_told() -> None:
+    values = {"nginx_sites": [{"name": "orders"}, {"name": "shop"}]}
+    probe = {"privileged": True, "foreign_files": ["/etc/nginx/conf.d/orders.conf", "/etc/nginx/conf.d/mine.conf"]}
+    (problem,) = platform.check_foreign_sites(values, probe)
+    assert problem.level == "error"
+    assert "the nginx site orders is one whose /etc/nginx/conf.d/orders.conf is somebody else's" in problem.text
+    assert platform.check_foreign_sites(values, {**probe, "privileged": False}) == []
+    assert platform.check_foreign_sites({}, probe) == []
+
+
 SITES = [{"name": "orders", "tls": {"certificate": "/c"}}, {"name": "ui", "kind": "ui"}]
 FIREWALL = {"nginx_sites": SITES, "nginx_port": 80, "nginx_tls_port": 443, "nginx_ui_port": 8088}
 

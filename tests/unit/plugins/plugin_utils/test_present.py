@@ -32,7 +32,7 @@ PROBE: dict[str, t.Any] = {
         "packages": {"/opt/npm": PACKAGE},
     },
     "certificates": {
-        "files": {"/usr/local/share/ca-certificates/company.crt": FINGERPRINTS},
+        "files": {"/usr/local/share/ca-certificates/durable-temporal-company.crt": FINGERPRINTS},
         "bundle": ["0" * 16, *FINGERPRINTS],
         "environment": _certificates.environment_block(ENVIRONMENT),
     },
@@ -112,4 +112,6 @@ def test_certificates_that_were_seen_need_no_question() -> None:
 
 def test_a_text_without_a_certificate_is_left_to_the_module_which_refuses_it() -> None:
     wanted = {"certificates": [{"name": "company", "content": "none"}], "environment": ENVIRONMENT}
-    assert not certificates_present(wanted, certificates(files={"/usr/local/share/ca-certificates/company.crt": []}))
+    assert not certificates_present(
+        wanted, certificates(files={"/usr/local/share/ca-certificates/durable-temporal-company.crt": []})
+    )
