@@ -304,15 +304,19 @@ def release_check(application: str, release: str, log: str) -> Check:
     :param release: its id, empty without one.
     :param log: the text of ``deploys.log``: one JSON object a line. What cannot be read is left out.
     """
+    entries = [entry for entry in map(_entry, log.splitlines()) if entry.get("action") in ("live", "back")]
     if not release:
         message = "Nothing was deployed here yet: run deploy.yml."
+        if entries:
+            message = f"The link current is gone; {entries[-1].get('release')} was live. Run deploy.yml, which sets it again."
         return Check(application, "live release", "failed", "none", "a release", message)
-    entries = [entry for entry in map(_entry, log.splitlines()) if entry.get("action") in ("live", "back")]
     last: t.Mapping[str, t.Any] = entries[-1] if entries and entries[-1].get("release") == release else {}
     since = f" since {last['at']}" if last.get("at") else ""
     who = f" by {last['by']}" if last.get("by") else ""
     before = f", after {last['before']}" if last.get("before") else ""
-    why = f", because: {last['reason']}" if last.get("reason") else ""
+    # Of a deployment that went back, it is what the module said, with the end of a log.
+    reason = str(last.get("reason") or "").partition("\n")[0]
+    why = f", because: {reason[:200]}{'...' if reason[200:] else ''}" if reason else ""
     return Check(application, "live release", "healthy", f"{release}{since}{who}{before}{why}", "a release")
 
 

@@ -240,7 +240,14 @@ def test_a_release_is_told_with_when_who_and_why() -> None:
     assert release_check("orders", "1", "").found == "1"
 
 
+def test_a_long_reason_is_cut() -> None:
+    log = json.dumps({**LOG[-2], "reason": "x" * 300 + "\nLast lines of its log"})
+    assert release_check("orders", "1", log).found.endswith(f"because: {'x' * 200}...")
+
+
 def test_an_application_without_a_release_has_failed() -> None:
+    gone = release_check("orders", "", '{"action": "live", "release": "r1"}')
+    assert (gone.status, gone.message[:38]) == ("failed", "The link current is gone; r1 was live.")
     check = release_check("orders", "", "")
     assert (check.status, check.found) == ("failed", "none")
     assert "deploy.yml" in check.message
