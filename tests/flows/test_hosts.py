@@ -111,7 +111,7 @@ def test_accounts(bare: Callable[[str], str], on_vm: Callable[..., str]) -> None
 def test_no_container_has_the_number_of_an_account_that_was_made_here(on_vm: Callable[..., str]) -> None:
     """It could read the container's files, and end its processes."""
     made = on_vm("getent passwd | grep ':durable.temporal' | cut -d: -f3").split()
-    within = on_vm("for one in $(docker ps -q); do docker top $one -eo uid; done").split()
+    within = on_vm("for one in $(docker ps -q); do docker top $one -eo pid,uid | awk 'NR > 1 {print $2}'; done").split()
     assert len(made) >= 2
     assert within
     assert not set(made) & set(within)
