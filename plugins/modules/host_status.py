@@ -308,7 +308,9 @@ def release_check(application: str, release: str, log: str) -> Check:
     if not release:
         message = "Nothing was deployed here yet: run deploy.yml."
         if entries:
-            message = f"The link current is gone; {entries[-1].get('release')} was live. Run deploy.yml, which sets it again."
+            message = (
+                f"The link current is gone; {entries[-1].get('release')} was live. Run deploy.yml, which sets it again."
+            )
         return Check(application, "live release", "failed", "none", "a release", message)
     last: t.Mapping[str, t.Any] = entries[-1] if entries and entries[-1].get("release") == release else {}
     since = f" since {last['at']}" if last.get("at") else ""
