@@ -39,8 +39,8 @@ class Engine(t.TypedDict):
     """What a host has. ``version`` and ``compose`` are empty when nothing answers, ``package`` when dpkg knows of none.
 
     ``settings`` are those of :data:`SETTINGS`, name to digest of the value, which may be a secret; ``None`` when it has no
-    JSON. ``edited`` says that they are not as we have left them, ``containers`` are the names of all, ``networks`` those of
-    networks that somebody has made.
+    JSON. ``edited`` says that they are not as we have left them, ``containers`` are the names of those that run, ``idle`` those
+    of stopped ones and of networks that somebody has made.
     """
 
     program: bool
@@ -51,7 +51,7 @@ class Engine(t.TypedDict):
     settings: dict[str, str] | None
     edited: bool
     containers: list[str]
-    networks: list[str]
+    idle: list[str]
     swarm: bool
 
 
@@ -67,6 +67,9 @@ def daemon(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "log-opts": {"max-size": options["docker_log_max_size"], "max-file": str(options["docker_log_max_files"])},
         **options["docker_daemon_options"],
     }
+
+
+_NAMES = ("--format", "{{.Names}}")
 
 
 def look(run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, settings: str = SETTINGS) -> Engine:
@@ -92,8 +95,13 @@ def look(run: Run, program: str | None, dpkg: str, own: t.Sequence[str] = OWN, s
         own=any(os.path.exists(path) for path in own),
         settings=_parsed(content),
         edited=stamp.strip() not in ("", PENDING, fingerprint({settings: content})),
-        containers=sorted(answer("ps", "--all", "--format", "{{.Names}}").split()),
-        networks=sorted(answer("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}").split()),
+        containers=sorted(answer("ps", *_NAMES).split()),
+        idle=sorted(
+            [
+                *answer("ps", "--all", "--filter", "status=exited", "--filter", "status=created", *_NAMES).split(),
+                *answer("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}").split(),
+            ]
+        ),
         swarm=answer("info", "--format", "{{.Swarm.LocalNodeState}}") not in ("", "inactive"),
     )
 
@@ -139,7 +147,8 @@ def judge(source: str, engine: Engine, release: str, wanted_settings: t.Mapping[
         if engine["own"]:
             return False, _edited(source, differing) if engine["edited"] else ""
         theirs = _theirs(engine, differing)
-        if source != "auto" or not theirs:
+        # Whoever names the source takes over what stands still; by itself that is left to those who have made it.
+        if source != "auto" or not (theirs or engine["idle"]):
             return False, f"{found}: {theirs}. {_TAKE}" if theirs else ""
         return True, _fits(engine, found, "remove it")
     if source == "distribution" or (source == "vendor" and not same):
@@ -151,8 +160,8 @@ def judge(source: str, engine: Engine, release: str, wanted_settings: t.Mapping[
 
 
 _TAKE = (
-    "Expected an engine without settings, containers, networks and swarm of others, because it is configured and restarted. Set "
-    "docker_source to none to use it as it is; or declare its settings in docker_daemon_options, and remove what it has."
+    "Expected an engine without settings, containers and swarm of others, because it is configured and restarted. Set "
+    "docker_source to none to use it as it is; or declare its settings in docker_daemon_options, and stop its containers."
 )
 
 
@@ -177,9 +186,7 @@ def _theirs(engine: Engine, differing: t.Sequence[str]) -> str:
     """What an engine that we have not configured would lose; nothing when there is nothing."""
     parts = [f"{SETTINGS} has {', '.join(differing)}"] if differing else []
     if engine["containers"]:
-        parts.append(f"it has containers ({', '.join(engine['containers'])})")
-    if engine["networks"]:
-        parts.append(f"it has networks ({', '.join(engine['networks'])})")
+        parts.append(f"containers run ({', '.join(engine['containers'])})")
     if engine["swarm"]:
         parts.append("it is part of a swarm")
     return ", ".join(parts)

@@ -310,7 +310,7 @@ def test_an_engine_of_the_distribution_that_others_use(tmp_path: Path) -> None:
         refused = play("site", inventory(tmp_path / "named", ENGINE_13, docker_source="distribution"))
         assert refused.rc != 0
         assert refused.changed == []
-        for told in ("data-root, log-driver", "it has containers (shop)", "Set docker_source to none"):
+        for told in ("data-root, log-driver", "containers run (shop)", "Set docker_source to none"):
             assert told in refused.failure
 
         # Declared, and its container stopped: ours from now on.

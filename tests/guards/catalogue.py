@@ -3718,7 +3718,7 @@ ENGINE = _guards(
     (
         "containers of others are not restarted",
         "_theirs",
-        "parts.append(f\"it has containers ({', '.join(engine['containers'])})\")",
+        "parts.append(f\"containers run ({', '.join(engine['containers'])})\")",
         "None",
         "test_somebody_elses_engine_is_used_as_it_is",
     ),

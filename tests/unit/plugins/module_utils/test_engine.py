@@ -32,7 +32,7 @@ NOTHING = Engine(
     settings={},
     edited=False,
     containers=[],
-    networks=[],
+    idle=[],
     swarm=False,
 )
 WANTED = daemon(
@@ -73,6 +73,7 @@ OWN_ENGINE = engine(DEBIAN, own=True, settings=digests(WANTED), containers=["pos
         # What is declared is not lost.
         ("distribution", engine(DEBIAN, settings=digests({"mtu": 1400, "live-restore": True})), "debian-13"),
         ("auto", OWN_ENGINE, "debian-13"),
+        ("distribution", engine(DEBIAN, idle=["shop_default"]), "debian-13"),
         # Another value of an option is what a run is for; one that was changed on the host to what is declared, too.
         ("auto", engine(OWN_ENGINE, settings=THEIRS), "debian-13"),
         ("auto", engine(OWN_ENGINE, edited=True), "debian-13"),
@@ -99,6 +100,7 @@ def test_an_engine_of_that_source_is_installed_and_configured(source: str, there
         ("auto", engine(DEBIAN, settings=None), "debian-13"),
         ("auto", engine(DEBIAN, containers=["shop"]), "debian-13"),
         ("auto", engine(DEBIAN, swarm=True), "debian-13"),
+        ("auto", engine(DEBIAN, idle=["shop_default"]), "debian-13"),
     ],
 )
 def test_somebody_elses_engine_is_used_as_it_is(source: str, there: Engine, release: str) -> None:
@@ -174,7 +176,7 @@ def test_the_engine_is_seen_as_docker_and_dpkg_tell_it(tmp_path: Path) -> None:
         own=True,
         settings=digests({"mtu": 1400}),
         containers=["mail", "shop"],
-        networks=["shop_default"],
+        idle=["mail", "shop", "shop_default"],
         swarm=True,
     )
     assert seen() == whole
