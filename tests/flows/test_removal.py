@@ -206,8 +206,7 @@ def test_it_goes_without_a_trace_while_the_others_serve(
     check = play("remove", inventory, "--check", extra={**left, "remove_application": name})
     assert check.rc == 0, check.failure
     assert vm.served(name)
-    # A reload of nginx closes idle connections; a client that sends on one at this moment has to send again.
-    with Load(outputs["api_url"], rate=5, mix="mixed", keep_alive=False) as load:
+    with Load(outputs["api_url"], rate=5, mix="mixed") as load:
         # Cut off when its site is gone and its processes run: the next one finishes it.
         begun = interrupt(
             "remove",

@@ -274,7 +274,7 @@ def test_npm_has_what_is_declared_for_it_and_files_outlive_releases(
     done(deploy(package, **options))
     assert on_vm(f"cat {home}/current/node_modules/native/build/Release/native.node") == "built"
     on_vm(f"sudo -u hello-js sh -c 'echo kept > {home}/current/uploads/file'")
-    on_vm(f"! grep -rqs {TOKEN} {home} /etc /var/log /var/lib/durable.temporal /proc/[0-9]*/environ")
+    on_vm(f"! grep -rqs {TOKEN} {home} /etc /var/log /var/lib/durable-temporal /proc/[0-9]*/environ")
     done(deploy(sources["hello-js"].pack(tmp_path / "next.tar.gz", **with_native, CHANGES="third"), **options))
     assert host.live()["hello-js"] != before["hello-js"]
     assert on_vm(f"cat {home}/current/uploads/file").strip() == "kept"
