@@ -30,8 +30,10 @@ class HostFile:
     label: str
 
 
-_CERTIFICATE = ("a PEM file with the certificate and its chain", "CERTIFICATE")
-_KEY = ("a PEM file with a private key that no passphrase protects", "(?!ENCRYPTED ).*PRIVATE KEY")
+_PARTS = {
+    "certificate": ("a PEM file with the certificate and its chain", "CERTIFICATE"),
+    "key": ("a PEM file with a private key that no passphrase protects", "(?!ENCRYPTED ).*PRIVATE KEY"),
+}
 
 
 def declared(roles: Collection[str], values: Mapping[str, t.Any]) -> list[HostFile]:
@@ -48,16 +50,19 @@ def declared(roles: Collection[str], values: Mapping[str, t.Any]) -> list[HostFi
 
 
 def _of_sites(values: Mapping[str, t.Any]) -> t.Iterator[HostFile]:
+    for about, tls in _tls(values):
+        for what, (expected, label) in _PARTS.items():
+            if tls.get(what) and not tls.get(f"{what}_content"):
+                yield HostFile(f"{about}.{what}", str(tls[what]), expected, label)
+
+
+def _tls(values: Mapping[str, t.Any]) -> t.Iterator[tuple[str, Mapping[str, t.Any]]]:
+    """``tls`` of each site with the option that it is. What all sites have from the wiring has the name that users set."""
     sites = values.get("nginx_sites")
     for index, site in enumerate(sites if isinstance(sites, list) else []):
         tls = site.get("tls") if isinstance(site, Mapping) else None
-        if not isinstance(tls, Mapping):
-            continue
-        # What all sites have from the wiring is told once, by the name that users set.
-        about = "topology_tls" if tls == values.get("topology_tls") else f"nginx_sites[{index}].tls"
-        for what, (expected, label) in (("certificate", _CERTIFICATE), ("key", _KEY)):
-            if tls.get(what) and not tls.get(f"{what}_content"):
-                yield HostFile(f"{about}.{what}", str(tls[what]), expected, label)
+        if isinstance(tls, Mapping):
+            yield "topology_tls" if tls == values.get("topology_tls") else f"nginx_sites[{index}].tls", tls
 
 
 def check_contents(roles: Collection[str], values: Mapping[str, t.Any]) -> list[Problem]:
@@ -65,14 +70,9 @@ def check_contents(roles: Collection[str], values: Mapping[str, t.Any]) -> list[
 
     For the parameters see :func:`declared`.
     """
-    sites = values.get("nginx_sites") if "nginx" in roles else None
     problems = []
-    for index, site in enumerate(sites if isinstance(sites, list) else []):
-        tls = site.get("tls") if isinstance(site, Mapping) else None
-        if not isinstance(tls, Mapping):
-            continue
-        about = "topology_tls" if tls == values.get("topology_tls") else f"nginx_sites[{index}].tls"
-        for what, (expected, label) in (("certificate", _CERTIFICATE), ("key", _KEY)):
+    for about, tls in _tls(values) if "nginx" in roles else ():
+        for what, (expected, label) in _PARTS.items():
             content = tls.get(f"{what}_content")
             if isinstance(content, str) and content and not any(re.fullmatch(label, one) for one in labels_of(content)):
                 found = f"a text that holds {' and '.join(dict.fromkeys(labels_of(content))) or 'nothing of PEM'}"
