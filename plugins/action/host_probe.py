@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The durable.temporal contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's part of the module host_probe: finds out which files the options of the host's roles name."""
+"""The controller's part of the module host_probe: finds out which files and directories the options of the
+host's roles name."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_files as files
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_places as places
+from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_roles as roles_
 from ansible_collections.durable.temporal.plugins.plugin_utils import _secrets as secrets
 
@@ -25,19 +28,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
         given = dict(self._task.args)
-        if named := self._named(task_vars or {}):
-            given["pem_files"] = [*(given.get("pem_files") or []), *named]
+        for option, named in self._named(task_vars or {}).items():
+            if named:
+                given[option] = [*(given.get(option) or []), *named]
         done: dict[str, t.Any] = self._execute_module(
             module_name="durable.temporal.host_probe", module_args=given, task_vars=task_vars
         )
         return done
 
-    def _named(self, variables: dict[str, t.Any]) -> list[str]:
-        """Paths. What cannot be rendered is left out, as the module preflight tells of it."""
+    def _named(self, variables: dict[str, t.Any]) -> dict[str, list[str]]:
+        """Paths, by option of the module. What cannot be rendered is left out, as the module preflight tells of it."""
         secrets.look_only()
-        available = {**roles_.read_variables(self._loader, ("topology", *files.NAMED_BY)), **variables}
+        read = ("topology", "host", *files.NAMED_BY, *platform.APPLICATION_ROLES)
+        available = {**roles_.read_variables(self._loader, read), **variables}
         templar = self._templar.copy_with_new_env(available_variables=available)
         roles = roles_.render(templar, [ROLES])[0].get(ROLES) or []
         options = [option for role in files.NAMED_BY if role in roles for option in files.NAMED_BY[role]]
+        options += places.NAMED_BY
         values, _failures = roles_.render(templar, options)
-        return list(dict.fromkeys(file.path for file in files.declared(roles, values)))
+        declared = platform.applications(values) if platform.APPLICATION_ROLES & set(roles) else []
+        return {
+            "pem_files": list(dict.fromkeys(file.path for file in files.declared(roles, values))),
+            "directories": list(places.taken(roles, values, declared)),
+        }

@@ -259,6 +259,7 @@ def _platform(
         *platform.check_engine(roles, values, probe),
         *platform.check_engine_users(roles, values, probe),
         *platform.check_data(roles, values, probe),
+        *places.check_taken(roles, values, declared, probe),
         *files.check_files(roles, values, probe),
         *platform.check_addresses(roles, values, probe),
         *platform.check_ipv6(roles, values, probe),

@@ -8,7 +8,10 @@ Private to this collection.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import grp
+import os
 import pwd
 import typing as t
 
@@ -144,6 +147,39 @@ def command(change: Change) -> list[str]:
         return ["usermod", *arguments, name]
     home = ["--home-dir", "/nonexistent", "--no-create-home"] if after["system"] else ["--create-home"]
     return ["useradd", *_numbers("UID", after["system"]), *home, "--comment", MARKS[after["system"]], *arguments, name]
+
+
+# A program of the package passwd takes the lock of each file that it changes, and before that one for all of them, which ends
+# with the process.
+LOCK = ".pwd.lock"
+LOCKED = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
+
+
+def remove_left_locks(warn: t.Callable[[str], object], etc: str = "/etc") -> None:
+    """Remove the locks of a program that was ended, or whose host lost power, while it changed accounts.
+
+    With such a lock useradd and groupadd refuse for good when it names no process, or one that runs after the next start.
+
+    Nothing is removed while a program changes accounts.
+
+    :param warn: is told of each that was removed.
+    """
+    left = [path for name in LOCKED if os.path.lexists(path := os.path.join(etc, f"{name}.lock"))]
+    if not left:
+        return
+    descriptor = os.open(os.path.join(etc, LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in left:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+                warn(
+                    f"{path} was removed: a program that changed accounts had been cut off, and no account could be made."
+                )
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 def _numbers(kind: str, system: bool) -> list[str]:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import glob
 import os
+import pwd
 import re
 import shlex
 import shutil
 import socket
+import stat
 import struct
 import typing as t
 
 from ansible_collections.durable.temporal.plugins.module_utils._accounts import complaint
+from ansible_collections.durable.temporal.plugins.module_utils._registry import SITE_MARK
 
 # The first line of each file that a role writes.
 OURS = "Managed by Ansible (durable.temporal."
@@ -215,6 +218,8 @@ def labels_of(text: str) -> list[str]:
     return re.findall(r"^-----BEGIN ([A-Z0-9 ]+)-----\s*$", text, re.MULTILINE)
 
 
+# As many names of what lies in a directory are looked at.
+NAMES = 100
 # How often listening sockets are read again while some come and go.
 LOOKS = 5
 
@@ -260,6 +265,32 @@ def parse_ufw_rules(text: str) -> list[list[int]]:
             elif first.isdecimal() and (last or first).isdecimal():
                 found.append([int(first), int(last or first)])
     return found
+
+
+def directory(path: str) -> dict[str, t.Any] | None:
+    """What lies where a directory of this collection is to be; ``None`` when nothing does.
+
+    :returns: the ``owner`` (a name, or a number without one), ``is`` (``directory``, ``link`` or ``file``), the first ``names``
+        in it, and ``ours``, whether one of its files was written by this collection.
+    """
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return None
+    try:
+        owner = pwd.getpwuid(info.st_uid).pw_name
+    except KeyError:
+        owner = str(info.st_uid)
+    kind = "link" if stat.S_ISLNK(info.st_mode) else "directory" if stat.S_ISDIR(info.st_mode) else "file"
+    ours = any(mark in read(os.path.join(path, name), 200) for name in plain_files(path) for mark in (OURS, SITE_MARK))
+    return {"owner": owner, "is": kind, "names": _names(path)[:NAMES], "ours": ours}
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
 
 
 def plain_files(directory: str) -> list[str]:

@@ -418,6 +418,8 @@ def main() -> None:
     )
     removal = Removal(module.params, Systemd(), command)
     try:
+        if not module.check_mode and module.params["data"]:
+            _accounts.remove_left_locks(module.warn)
         module.exit_json(**work(removal, module.params["part"], module.check_mode))
     except (RemovalError, SystemdError, Pm2Error, BusyError, OSError) as error:
         module.fail_json(msg=f"{socket.gethostname()}: {removal.name}: {error}")

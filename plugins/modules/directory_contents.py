@@ -295,6 +295,8 @@ def units(module: Module, names: t.Sequence[str]) -> dict[str, dict[str, bool]]:
 
 
 def make_users(module: Module, plan: Plan) -> None:
+    if plan:
+        accounts.remove_left_locks(module.warn)
     for change in plan:
         tool, *arguments = accounts.command(change)
         command = [module.get_bin_path(tool, required=True), *arguments]

@@ -33,6 +33,13 @@ options:
     type: list
     elements: path
     default: []
+  directories:
+    description:
+      - Directories to look at, whose owner would change. Those that options of the host's roles name are among them by
+        themselves.
+    type: list
+    elements: path
+    default: []
   controller_time:
     description: The controller's clock when the task began, in seconds since 1970, to compare the host's with.
     type: float
@@ -171,6 +178,12 @@ pem_files:
     Each of O(pem_files) to what it holds, as PEM calls it, such as C(CERTIFICATE); null when there is no such file.
   returned: always
   type: dict
+directories:
+  description: >-
+    Each of O(directories) to its C(owner), what it C(is) (V(directory), V(link) or V(file)), the first C(names) in it, and
+    C(ours), whether this collection has written one of its files; null when there is nothing.
+  returned: always
+  type: dict
 accounts:
   description: Name to why this account of C(/etc/passwd) must not run applications; empty when it may.
   returned: always
@@ -269,6 +282,7 @@ def main() -> None:
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/"]},
             "pem_files": {"type": "list", "elements": "path", "default": []},
+            "directories": {"type": "list", "elements": "path", "default": []},
             "controller_time": {"type": "float"},
         },
         supports_check_mode=True,
@@ -299,6 +313,7 @@ def main() -> None:
         foreign_files=_registry.foreign_files(),
         lost_data=_registry.lost_data(),
         pem_files={path: _probe.pem_labels(path) for path in module.params["pem_files"]},
+        directories={path: _probe.directory(path) for path in module.params["directories"]},
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),

@@ -99,7 +99,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.durable.temporal.plugins.module_utils import _packages
+from ansible_collections.durable.temporal.plugins.module_utils import _accounts, _packages
 from ansible_collections.durable.temporal.plugins.module_utils._module import Module
 from ansible_collections.durable.temporal.plugins.module_utils._packages import PLAIN, Installed
 from ansible_collections.durable.temporal.plugins.module_utils._probe import parse_os_release, read
@@ -107,6 +107,8 @@ from ansible_collections.durable.temporal.plugins.module_utils._probe import par
 QUIET = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
 # An administrator's configuration files stay.
 KEEP_CONFIGURATION = ("--force-confdef", "--force-confold")
+CONFIGURATION_STAYS = tuple(part for option in KEEP_CONFIGURATION for part in ("-o", f"Dpkg::Options::={option}"))
+HALF_UNPACKED = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}\t${binary:Package}\n"]
 # What apt says of a dpkg that was killed, or whose host lost power.
 INTERRUPTED = "dpkg was interrupted"
 CANDIDATE = re.compile(r"^  Candidate: (?P<version>\S+)$", re.MULTILINE)
@@ -120,6 +122,20 @@ def candidate(policy: str) -> str:
     """The version that apt would install, from what ``apt-cache policy`` says; empty when it knows of none."""
     match = CANDIDATE.search(policy)
     return "" if match is None or match["version"] == "(none)" else match["version"]
+
+
+def half_unpacked(listing: str) -> list[str]:
+    """Packages that dpkg wants unpacked again, as it was ended while it did; from what :data:`HALF_UNPACKED` prints."""
+    rows = (line.partition("\t") for line in listing.splitlines())
+    return [name for status, _tab, name in rows if status[2:3] == "R"]
+
+
+def reasons(output: str) -> list[str]:
+    """Lines of apt that say what is wrong, and those of dpkg with the line that says why."""
+    lines = output.splitlines()
+    told = [line.startswith(("E:", "W:", "dpkg: error")) for line in lines]
+    why = [line.startswith(" ") and before.startswith("dpkg: error") for before, line in zip(["", *lines], lines)]
+    return [line.strip() for line, *wanted in zip(lines, told, why) if any(wanted)]
 
 
 class Apt:
@@ -167,7 +183,7 @@ class Apt:
         command = [
             "install",
             *("-o", f"APT::Install-Recommends={recommends}"),
-            *(part for option in KEEP_CONFIGURATION for part in ("-o", f"Dpkg::Options::={option}")),
+            *CONFIGURATION_STAYS,
             *names,
         ]
         try:
@@ -187,8 +203,12 @@ class Apt:
             # Whether it can finish what it had begun is told by the second try.
             self._run(["dpkg", *KEEP_CONFIGURATION, "--configure", "-a"])
             code, out, err = self._run(command)
+        # apt unpacks such packages again only as long as their files are not all there.
+        if code and (half := half_unpacked(self._run(HALF_UNPACKED)[1])):
+            self._run([*command[: -len(arguments)], "install", "--reinstall", *CONFIGURATION_STAYS, *half])
+            code, out, err = self._run(command)
         if code != 0:
-            said = [line for line in (err or out).splitlines() if line.startswith(("E:", "W:"))] or [err or out]
+            said = reasons(err or out) or [err or out]
             raise AptError(f"apt-get {arguments[0]} failed: {' '.join(said)[-1500:].strip()}{self._held(said)}")
 
     def _held(self, said: t.Iterable[str]) -> str:
@@ -259,6 +279,8 @@ def main() -> None:
     apt = Apt(lambda command: module.run_command(command, environ_update=QUIET), module.params)
     try:
         if plain and not module.check_mode:
+            # Packages make accounts, also those that dpkg has not finished.
+            _accounts.remove_left_locks(module.warn)
             bring(apt, plain, release, module.params["too_old"])
         elif refusal := too_old(apt.offers(plain), release, module.params["too_old"]):
             raise AptError(refusal)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import posixpath
 import typing as t
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ansible_collections.durable.temporal.plugins.module_utils._application import (
     SHARED_STATE,
@@ -19,6 +20,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 )
 from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import normalised
 
 # Role → the variables of its directories. They are used by containers only.
 DIRECTORIES = {
@@ -27,6 +29,15 @@ DIRECTORIES = {
     "temporal_ui": ("temporal_ui_directory",),
 }
 ROOT = "topology_root"
+# What decides about the other places where something of this collection lies.
+NAMED_BY = (
+    "host_directories",
+    "host_deploy_user",
+    ROOT,
+    "postgres_runtime",
+    "postgres_data_directory",
+    *(f"{role}_applications" for role in ("pm2_worker", "systemd_worker", "app_release", "topology")),
+)
 # Other things lie in these, which have a place of their own there.
 _HOLDERS = ("opt", "srv", "mnt", "media")
 
@@ -58,6 +69,101 @@ def check_directories(roles: t.Collection[str], values: Mapping[str, t.Any]) -> 
         # Of what is no such path, its kind is told.
         if kinds.PATH.fits(path) and not _own(path)
     ]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something of this collection is to lie.
+
+    :ivar about: the variable, or what of an application it is.
+    :ivar holds: ``database``; ``link``, to the live release; or ``files``.
+    :ivar owner: who it is given to; empty when that is left to others.
+    :ivar application: whose it is; empty for what is the platform's.
+    """
+
+    about: str
+    path: str
+    holds: t.Literal["database", "link", "files"]
+    owner: str = ""
+    application: str = ""
+
+
+def taken(
+    roles: t.Collection[str], values: Mapping[str, t.Any], declared: Sequence[Mapping[str, t.Any]]
+) -> dict[str, Place]:
+    """Places on a host whose owner or use changes with a run, by path.
+
+    :param values: those of :data:`NAMED_BY`, rendered.
+    :param declared: the applications of the host.
+    """
+    found = []
+    listed = values.get("host_directories")
+    if "host" in roles and isinstance(listed, list):
+        deploy, root = str(values.get("host_deploy_user") or ""), plain(str(values.get(ROOT)))
+        for path in (path for path in listed if isinstance(path, str)):
+            about = ROOT if related(plain(path), root) in ("is", "lies in") else "host_directories"
+            found.append(Place(about, path, "files", deploy))
+    if "postgres_data_directory" in (kept := directories(roles, values)):
+        found.append(Place("postgres_data_directory", kept["postgres_data_directory"], "database"))
+    for application in normalised(declared):
+        name, root, about = (
+            application["name"],
+            application["root"],
+            f"the root of the application {application['name']}",
+        )
+        found.append(Place(about, f"{root}/current", "link", application=name))
+        found += [Place(about, f"{root}/{part}", "files", application["user"], name) for part in ("releases", "shared")]
+    return {path: place for place in found if _own(path := plain(place.path))}
+
+
+def check_taken(
+    roles: t.Collection[str],
+    values: Mapping[str, t.Any],
+    declared: Sequence[Mapping[str, t.Any]],
+    probe: Mapping[str, t.Any],
+) -> list[Problem]:
+    """Places where something of others lies. Only root sees it all; for the other parameters see :func:`taken`."""
+    if not probe.get("privileged"):
+        return []
+    places, seen = taken(roles, values, declared), probe.get("directories") or {}
+    known = {str(entry.get("name")) for entry in probe.get("applications") or ()}
+    problems = []
+    for path, place in places.items():
+        there = seen.get(path)
+        # An application that has been here has its own.
+        if there and not (place.holds == "files" and place.application in known):
+            inner = {_below(path, other) for other in places} - {""}
+            problems += [
+                wrong(place.about, f"{path}, {found}", expected, step)
+                for found, expected, step in _theirs(place, there, inner)
+            ]
+    return problems
+
+
+def _below(path: str, other: str) -> str:
+    """The first part of a path below another one; empty when it is not there."""
+    return other[len(path) + 1 :].partition("/")[0] if other.startswith(f"{path}/") else ""
+
+
+def _theirs(place: Place, there: Mapping[str, t.Any], inner: t.Collection[str]) -> t.Iterator[tuple[str, str, str]]:
+    """What is somebody else's where something of ours is to be: what was found, what is expected, and the next step."""
+    names = [name for name in there["names"] if name not in inner and name != "lost+found"]
+    holds = f"which holds {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"
+    if place.holds == "link":
+        if there["is"] != "link":
+            yield f"a {there['is']}", "a link to the live release, or nothing", "Move it away, or set another root."
+    elif place.holds == "database":
+        if there["names"] and "PG_VERSION" not in there["names"]:
+            holds = f"which holds {', '.join(there['names'][:3])} and no database"
+            step = "Name a directory that nothing else uses. On a disk of its own, that is one below its mount point."
+            yield holds, "a database, or an empty directory", step
+    elif there["is"] == "directory" and not there["ours"]:
+        step = f"It would be given to {place.owner}. Choose another one; or, if it is yours to give, do so: chown {place.owner}."
+        expected = f"a directory of {place.owner}, or none"
+        if there["owner"] not in ("root", place.owner):
+            yield f"which belongs to {there['owner']}", expected, step
+        elif there["owner"] != place.owner and names:
+            yield f"{holds} of root", expected, step
 
 
 def _own(path: str) -> bool:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -178,7 +179,8 @@ def interrupt(
     """Start a playbook and end it, as a lost terminal does, ``delay`` s into the task after ``after_tasks``.
 
     :param at_task: in place of a number: the name of the task in which it ends.
-    :returns: how many tasks had begun, or ``None`` when the playbook ended by itself before that.
+    :returns: how many tasks had begun, or ``None`` when the playbook was done before that.
+    :raises AssertionError: when it failed before that; with the end of what it printed.
     """
     process = subprocess.Popen(
         command(playbook, inventory, extra),
@@ -192,7 +194,9 @@ def interrupt(
     assert process.stdout is not None
     begun, reached = 0, False
     deadline = time.monotonic() + timeout
+    printed: deque[str] = deque(maxlen=30)
     for line in process.stdout:
+        printed.append(line)
         if line.startswith(("TASK [", "RUNNING HANDLER [")):
             begun += 1
             reached = f": {at_task}]" in line if at_task else begun > after_tasks
@@ -207,5 +211,6 @@ def interrupt(
             process.wait()
             _await_end(workers, deadline)
             return begun
-    process.wait(timeout)
+    printed.extend(process.communicate(timeout=timeout)[0].splitlines(keepends=True))
+    assert process.returncode == 0, f"it failed after {begun} tasks, before it was to be cut off:\n{''.join(printed)}"
     return None

@@ -569,10 +569,27 @@ def test_the_files_that_the_roles_of_a_host_name_are_looked_for(monkeypatch: pyt
         (["temporal"], ["/etc/ssl/own.pem"]),
     ):
         asked = action(host_probe.ActionModule, given, {**variables, "preflight_roles": roles})
-        assert asked == {"paths": ["/opt"], "pem_files": files}
+        assert (asked["paths"], asked["pem_files"]) == (["/opt"], files)
     unknown = {**variables, "preflight_roles": ["nginx"], "nginx_sites": trust_as_template("{{ nosuch }}")}
     assert action(host_probe.ActionModule, {}, unknown) == {}
     assert action(host_probe.ActionModule, {}, HOST) == {}
+
+
+def test_the_places_that_the_roles_of_a_host_take_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        host_probe.ActionModule, "_execute_module", lambda _self, module_name, module_args, task_vars: module_args
+    )
+    variables = {**HOST, "topology_root": "/srv/t", "topology_applications": [{"name": "orders", "root": "/srv/o"}]}
+    asked = action(host_probe.ActionModule, {}, {**variables, "preflight_roles": ["host", "postgres", "pm2_worker"]})
+    data, own = "/srv/t/temporal/postgres-data", ["/srv/o/current", "/srv/o/releases", "/srv/o/shared"]
+    assert asked == {"directories": ["/srv/t/temporal", data, *own]}
+
+
+def test_places_of_others_are_told() -> None:
+    seen = {"owner": "erik", "is": "directory", "names": ["notes"], "ours": False}
+    probe = {**PROBE, "directories": {"/opt/order-processing/temporal": seen}}
+    (problem,) = judge(("host",), probe)["problems"]
+    assert problem["text"].startswith("topology_root is /opt/order-processing/temporal, which belongs to erik;")
 
 
 def test_files_that_are_not_on_the_host_are_told() -> None:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import typing as t
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -165,3 +168,36 @@ def test_what_was_declared_is_so_afterwards(users: list[dict[str, t.Any]]) -> No
     for user in users:
         host.declare(user)
         assert host.declare(user) == []
+
+
+HOLD = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+
+
+def test_locks_that_a_program_has_left_are_removed_and_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    _accounts.remove_left_locks(told.append, str(tmp_path))
+    assert (told, list(tmp_path.iterdir())) == ([], [])
+    left = [tmp_path / "group.lock", tmp_path / "subuid.lock"]
+    left[0].write_text("1")
+    left[1].touch()
+    (tmp_path / "own.lock").touch()
+    _accounts.remove_left_locks(told.append, str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".pwd.lock", "own.lock"]
+    assert [text.partition(" was removed: ")[0] for text in told] == [str(path) for path in left]
+
+
+def test_the_locks_of_a_program_that_works_stay(tmp_path: Path) -> None:
+    (tmp_path / "group.lock").write_text("1")
+    told: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / ".pwd.lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"held\n"
+        _accounts.remove_left_locks(told.append, str(tmp_path))
+        assert (tmp_path / "group.lock").exists()
+        assert program.stdin is not None
+        program.stdin.close()
+    assert told == []
+    _accounts.remove_left_locks(told.append, str(tmp_path))
+    assert not (tmp_path / "group.lock").exists()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.durable.temporal.plugins.module_utils import _probe as probe
 
+ROLES = Path(__file__).resolve().parents[4] / "roles"
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 
@@ -222,3 +224,21 @@ def test_a_pem_file_says_what_it_holds(tmp_path: Path) -> None:
     assert probe.pem_labels(str(tmp_path / "other")) == []
     assert probe.pem_labels(str(tmp_path / "nosuch")) is None
     assert probe.pem_labels(str(tmp_path)) is None
+
+
+def test_a_directory_tells_whose_it_is_and_what_it_holds(tmp_path: Path) -> None:
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    place = tmp_path / "temporal"
+    assert probe.directory(str(place)) is None
+    (place / "inner").mkdir(parents=True)
+    assert probe.directory(str(place)) == {"owner": owner, "is": "directory", "names": ["inner"], "ours": False}
+    (place / "compose.yaml").write_text((ROLES / "postgres/templates/postgres.yaml.j2").read_text())
+    assert probe.directory(str(place)) == {
+        "owner": owner,
+        "is": "directory",
+        "names": ["compose.yaml", "inner"],
+        "ours": True,
+    }
+    (tmp_path / "link").symlink_to(place)
+    found = [probe.directory(str(path)) for path in (tmp_path / "link", place / "compose.yaml")]
+    assert [one and one["is"] for one in found] == ["link", "file"]

@@ -17,6 +17,7 @@ from ansible_collections.durable.temporal.plugins.modules.packages import (
     Installed,
     bring,
     candidate,
+    reasons,
     too_old,
 )
 from hypothesis import given
@@ -118,7 +119,11 @@ class Host:
 
     @property
     def verbs(self) -> list[str]:
-        return [next(w for w in call if w in ("update", "install", "policy")) for call in self.calls]
+        return [
+            next(w for w in call if w in ("update", "install", "policy"))
+            for call in self.calls
+            if call[0] != "dpkg-query"
+        ]
 
 
 def test_apt_installs_with_lists_that_are_good_enough(tmp_path: Path) -> None:
@@ -190,6 +195,48 @@ def test_what_dpkg_had_begun_is_finished_first(tmp_path: Path, repairs: bool) ->
     else:
         with pytest.raises(AptError, match="dpkg was interrupted"):
             bring(apt, ["nginx"], RELEASE, "")
+
+
+@pytest.mark.parametrize("half", ["libglib2.0-0t64:amd64", ""])
+def test_a_package_whose_unpacking_was_cut_off_is_unpacked_again(tmp_path: Path, half: str) -> None:
+    calls: list[list[str]] = []
+    listing = "ii \tadduser\n" + (f"iUR\t{half}\n" if half else "") + "iU \tpython3-dbus\nrc \tnano\n"
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        calls.append(command)
+        if command[0] == "dpkg-query":
+            return 0, listing, ""
+        if "install" in command and "--reinstall" not in command and not any("--reinstall" in call for call in calls):
+            return 100, "", "E: Sub-process /usr/bin/dpkg returned an error code (1)"
+        return 0, "", ""
+
+    apt = Apt(run, OPTIONS, str(Host(tmp_path).lists))
+    if not half:
+        with pytest.raises(AptError, match="returned an error code"):
+            bring(apt, ["nginx"], RELEASE, "")
+        return
+    bring(apt, ["nginx"], RELEASE, "")
+    again = next(call for call in calls if "--reinstall" in call)
+    assert again[0] == "apt-get"
+    assert again[-1] == half
+    assert {"-y", "DPkg::Lock::Timeout=300", "Dpkg::Options::=--force-confold"} <= {*again}
+    assert calls[-1][-1] == "nginx"
+
+
+def test_what_dpkg_says_is_told_with_its_reason() -> None:
+    said = (
+        "dpkg: error processing package nginx (--configure):\n"
+        " installed nginx package post-installation script subprocess returned error exit status 1\n"
+        "Errors were encountered while processing:\n"
+        " nginx\n"
+        "E: Sub-process /usr/bin/dpkg returned an error code (1)\n"
+    )
+    assert reasons(said) == [
+        "dpkg: error processing package nginx (--configure):",
+        "installed nginx package post-installation script subprocess returned error exit status 1",
+        "E: Sub-process /usr/bin/dpkg returned an error code (1)",
+    ]
+    assert reasons("Reading package lists...") == []
 
 
 def test_what_is_too_old_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
