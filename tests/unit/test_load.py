@@ -142,6 +142,23 @@ def test_every_kind_of_loss_is_counted_as_what_it_is() -> None:
     assert "POST start" in report.failures[0]
 
 
+def test_a_get_on_a_connection_that_was_just_closed_is_sent_again_as_clients_do() -> None:
+    plan: dict[int, object] = {20: "close", 30: "reset", 40: "half", 50: ("502 Bad Gateway", "none")}
+    with serving(plan) as server:
+        with Load(server.base, rate=20, mix="get") as load:
+            until(lambda: server.measured >= 70)
+        report = load.report
+    # A slow machine opens a connection more, and one that is new is not given a second chance.
+    closed = report.transport_errors.get("IncompleteReadError", 0) + report.transport_errors.get(
+        "ConnectionResetError", 0
+    )
+    assert report.sent_again + closed == 3, report
+    assert report.sent_again >= 1, report
+    assert report.transport_errors["IncompleteReadError"] >= 1  # half an answer
+    assert report.lost == 1 + closed
+    assert report.sent + report.sent_again == server.measured
+
+
 def test_the_loop_is_open_while_the_server_hangs() -> None:
     with serving(dict.fromkeys(range(1, 1000), "hang")) as server:
         with Load(server.base, rate=100, mix="get", timeout=1) as load:
