@@ -32,6 +32,10 @@ MANIFEST = (
 # Before each line, by version; and where the explanation of the command begins.
 NPM_MARK = re.compile(r"^npm (error|ERR!) ?")
 NPM_USAGE = ("Clean install a project", "Usage:")
+# What npm warns of when engines of a package are others than the host's, over several lines.
+_UNFIT = re.compile(
+    r"EBADENGINE\s+package: '([^']*)',\n.*EBADENGINE\s+required: \{ (.*) \},\n.*EBADENGINE\s+current: \{ (.*) \}"
+)
 # What npm puts a variable of its environment in for. With ? or a fallback, it may be missing.
 _IN_NPMRC = re.compile(r"(?<!\\)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # What node-gyp and make say of programs that are not there.
@@ -81,18 +85,34 @@ def _compiler(said: str) -> str:
     )
 
 
+def _unfit(said: str, place: Path) -> str:
+    """A sentence when the release itself wants other programs than the host has; what packages want is npm's matter."""
+    try:
+        name = json.loads((place / "package.json").read_text(encoding="utf-8")).get("name")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    for package, required, current in _UNFIT.findall(said):
+        if package.rpartition("@")[0] == name:
+            return (
+                f"package.json of the release wants {required} (engines), and the host has {current}. npm installs it all the "
+                "same. Set pm2_worker_node_source: controller and pm2_worker_node_version, or correct engines."
+            )
+    return ""
+
+
 @dataclass(frozen=True)
 class Npm:
     """npm on this host, with what it needs to reach a registry.
 
     ``own`` are variables of the application, which may be secrets. ``scripts`` names packages whose install scripts are run;
-    with ``None``, a package that needs its script is an error.
+    with ``None``, a package that needs its script is an error. ``warn`` is told what npm installs all the same.
     """
 
     executable: str = "npm"
     environment: t.Mapping[str, str] = field(default_factory=dict)
     own: t.Mapping[str, str] = field(default_factory=dict, repr=False)
     scripts: tuple[str, ...] | None = None
+    warn: t.Callable[[str], object] = str
     kind: str = "npm"
     # The dependencies of a Temporal worker unpack to about 270 MB, and npm's cache takes 120 MB the first time; with less
     # free space npm fails half-way.
@@ -127,7 +147,8 @@ class Npm:
         for directory in (cache, cache / "npm"):
             directory.mkdir(exist_ok=True)
             os.chown(directory, account.uid, account.gid)
-        self._npm(account, NPM_OPTIONS, place, cache)
+        if wanted := _unfit(self._npm(account, NPM_OPTIONS, place, cache), place):
+            self.warn(wanted)
         native = unbuilt(place)
         if self.scripts is None and native:
             raise ReleaseError(
@@ -163,8 +184,11 @@ class Npm:
                 f"the application to have it. Set npm_environment: {{{missing[0]}: '@keyvault/Name'}}, or a value."
             )
 
-    def _npm(self, account: Account, words: t.Sequence[str], place: Path, cache: Path) -> None:
-        """:raises ReleaseError: npm failed; with the end of what it said."""
+    def _npm(self, account: Account, words: t.Sequence[str], place: Path, cache: Path) -> str:
+        """What npm has warned of.
+
+        :raises ReleaseError: npm failed; with the end of what it said.
+        """
         command = f"npm {words[0]}"
         argv = [self.executable, *words, "--cache", str(cache / "npm"), "--loglevel", "warn"]
         environment = {"HOME": str(cache), "NODE_ENV": "production", **self.environment, **self.own}
@@ -180,6 +204,7 @@ class Npm:
             raise ReleaseError(
                 f"{command} failed: {self._masked(_told(result))}{_compiler(result.stderr)}{advice(result.stderr)}"
             )
+        return result.stderr
 
     def _masked(self, said: str) -> str:
         """Without the application's own values, which install scripts may print."""

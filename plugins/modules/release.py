@@ -616,9 +616,13 @@ class Work:
         """How the dependencies of an application are installed."""
         scripts = wanted["install_scripts"]
         own = self.own.get(wanted["name"], {})
-        npm = Npm(self.module.params["npm"], self.environment, own, None if scripts is None else tuple(scripts))
+        named = None if scripts is None else tuple(scripts)
+        npm = Npm(self.module.params["npm"], self.environment, own, named, self._warn(wanted["name"]))
         kinds: dict[str, Dependencies] = {"npm": npm, "wheels": Wheels(), "none": Nothing()}
         return kinds[wanted["dependencies"]]
+
+    def _warn(self, name: str) -> t.Callable[[str], object]:
+        return lambda text: self.module.warn(f"{name}: {text}")
 
     def _on(self, wanted: t.Mapping[str, t.Any]) -> None:
         self.name, self.root = wanted["name"], Path(wanted["root"])

@@ -510,6 +510,34 @@ def test_what_npm_says_does_not_show_what_is_the_applications(host: Path) -> Non
     assert "canary-7" not in json.dumps(refused)
 
 
+WARNED = """\
+npm warn EBADENGINE Unsupported engine {
+npm warn EBADENGINE   package: 'NAME@1.0.0',
+npm warn EBADENGINE   required: { node: '>=99', npm: '>=1' },
+npm warn EBADENGINE   current: { node: 'v20.19.2', npm: '9.2.0' }
+npm warn EBADENGINE }
+"""
+
+
+@pytest.mark.parametrize(("name", "told"), [("orders", True), ("@shop/orders", True), ("some-package", False)])
+def test_a_release_for_another_node_is_told(host: Path, name: str, told: bool) -> None:
+    (host / "npm").write_text(f"#!/bin/sh\nmkdir node_modules\ncat {host}/warned >&2\n")
+    (host / "warned").write_text(WARNED.replace("NAME", "a-package") + WARNED.replace("NAME", name))
+    own = name if told else "orders"
+    with mock.patch.object(basic.AnsibleModule, "warn") as warn:
+        done = run(host, artifact=artifact(host, "one", **{"package.json": json.dumps({"name": own})}))
+    assert done["changed"], done
+    assert [call.args[0] for call in warn.call_args_list] == (
+        [
+            "orders: package.json of the release wants node: '>=99', npm: '>=1' (engines), and the host has node: 'v20.19.2', "
+            "npm: '9.2.0'. npm installs it all the same. Set pm2_worker_node_source: controller and pm2_worker_node_version, or "
+            "correct engines."
+        ]
+        if told
+        else []
+    )
+
+
 BUILDS = {"scripts": {"install": "node-pre-gyp install --fallback-to-build"}}
 LOCK = {
     "packages": {
