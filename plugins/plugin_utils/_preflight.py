@@ -322,12 +322,14 @@ def check_names(
             continue
         hint = meant(name, known)
         slip = bool(hint) or not name.startswith(COMMON_PREFIXES)
+        near = difflib.get_close_matches(name, [one for one in known if one.startswith(prefix)], n=3, cutoff=0)
+        such = "" if hint or not near else f", such as {', '.join(near)}"
         step = hint or "Remove it"
         step += "" if hint else ", or list it in preflight_ignored_variables when it is your own."
         problems.append(
             Problem(
                 name,
-                f"{name} is not an option of any role; expected a known name below {prefix}. {step}",
+                f"{name} is not an option of any role; expected a known name below {prefix}{such}. {step}",
                 "error" if slip else "warning",
             )
         )

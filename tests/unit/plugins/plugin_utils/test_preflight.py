@@ -221,7 +221,10 @@ def test_a_slip_is_told_with_what_was_meant() -> None:
 def test_an_unknown_name_below_our_prefixes_is_told() -> None:
     ((level, text),) = names("temporal_ui_frobnicate")
     assert level == "error"
-    assert text.endswith("Remove it, or list it in preflight_ignored_variables when it is your own.")
+    assert text == (
+        "temporal_ui_frobnicate is not an option of any role; expected a known name below temporal_ui_, such as "
+        "temporal_ui_port. Remove it, or list it in preflight_ignored_variables when it is your own."
+    )
 
 
 def test_common_prefixes_are_problems_only_when_a_known_name_is_near() -> None:
