@@ -28,7 +28,7 @@ HOST = ("name", "runtime", "user", "group", "unit", "home", "pm2_home", "release
 POLLERS = ("temporal_address", "namespace", "task_queues", "poller_identity")
 PM2 = ("name", "user", "group", "unit", "pm2_home", "current", "ecosystem", "health_url", "candidate", *POLLERS)
 SYSTEMD = ("name", "releases", "current", "configuration", "health_url", "candidate")
-STATUS = ("name", "runtime", "pm2_home", "health_url", "root")
+STATUS = ("name", "runtime", "user", "pm2_home", "configuration", "health_url", "root")
 
 
 def _view(
@@ -58,7 +58,8 @@ def _view(
         wanted = instances(*with_secrets(context, application, environment), bind_address)
         return {**{k: application[k] for k in SYSTEMD}, "builds": builds, "processes": wanted}
     if view == "status":
-        wanted = [{k: process[k] for k in ("name", "instances")} for process in application["processes"]]
+        shown = ("name", "instances", "socket")
+        wanted = [{k: process[k] for k in shown if k in process} for process in application["processes"]]
         return {**{k: application[k] for k in STATUS}, "processes": wanted}
     return application
 

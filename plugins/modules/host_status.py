@@ -38,8 +38,10 @@ options:
   applications:
     description:
       - Applications that PM2 or systemd runs, as they are declared for the roles that run them.
-      - Of each, C(name), C(root), C(runtime), C(pm2_home), C(processes) (C(name) and C(instances)) and C(health_url) are
-        read.
+      - Of each, C(name), C(root), C(runtime), C(user), C(pm2_home), C(configuration), C(processes) (C(name), C(instances)
+        and C(socket)) and C(health_url) are read.
+      - What its units need for their next start, and whether others can read its secrets, is looked at too. It has a row
+        only when something is wrong.
     type: list
     elements: dict
     default: []
@@ -148,7 +150,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible.module_utils.urls import open_url
-from ansible_collections.durable.temporal.plugins.module_utils import _pm2, _pm2_daemon, _registry
+from ansible_collections.durable.temporal.plugins.module_utils import _pm2, _pm2_daemon, _registry, _restart
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
 from ansible_collections.durable.temporal.plugins.module_utils._edge import site_checks
 from ansible_collections.durable.temporal.plugins.module_utils._lock import STALE_SECONDS, Holder, Lock, Run, age
@@ -502,6 +504,22 @@ def _unit_states(module: Module, names: t.Sequence[str]) -> dict[str, tuple[str,
     return dict(zip(names, [*found, *[("unknown", "")] * len(names)]))
 
 
+def _starts(module: Module, names: t.Sequence[str]) -> list[_restart.Start]:
+    if not names:
+        return []
+    _rc, out, _err = module.run_command(["systemctl", "show", _restart.SHOWN, *names])
+    return _restart.parse_starts(out)
+
+
+def secret_places(inspected: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """Directories of the host in which lie the secrets of containers, each once.
+
+    :param inspected: what ``docker inspect`` printed, parsed.
+    """
+    sources = [Path(str(mount.get("Source"))) for container in inspected for mount in container.get("Mounts") or ()]
+    return sorted({str(source.parent) for source in sources if source.parent.name == "secrets"})
+
+
 def _pm2_instances(home: str) -> list[_pm2.Instance]:
     # PM2's command would start a daemon outside of its unit where none runs.
     try:
@@ -552,8 +570,11 @@ def main() -> None:
     )
     options = module.params
     now_ms = datetime.now(timezone.utc).timestamp() * 1000
-    checks = container_checks(options["containers"], _inspect(module, options["containers"]))
+    inspected = _inspect(module, options["containers"])
+    checks = container_checks(options["containers"], inspected)
     checks += service_checks(_unit_states(module, options["services"]))
+    checks += _restart.engine_checks(module.run_command) if "docker" in options["services"] else []
+    checks += [check for place in secret_places(inspected) for check in _restart.open_checks("platform", place)]
     live: dict[str, str] = {}
     processes: dict[str, dict[str, list[int]]] = {}
     for application in options["applications"]:
@@ -565,12 +586,19 @@ def main() -> None:
             units = _instances(module, name, wanted)
             checks += unit_checks(name, wanted, units, release)
             pids = [(i.unit.process, i.pid) for i in units if i.runs and not i.unit.candidate]
+            names = [i.unit.name for i in units if i.runs]
+            sockets = [f"{name}-{p['name']}.socket" for p in application.get("processes", []) if p.get("socket")]
+            checks += service_checks(_unit_states(module, sockets if release else []))
         else:
             instances = _pm2_instances(str(application["pm2_home"]))
             checks += process_checks(name, wanted, instances, release, now_ms)
             pids = [(i.name, i.pid) for i in instances if runs(i)]
+            names = [f"{name}-pm2.service"] if release else []
             checks += node_check(name, _executables(pid for _process, pid in pids), options["node"])
         processes[name] = {process: [pid for of, pid in pids if of == process] for process in wanted}
+        place = str((root / "current").resolve()) if release else ""
+        checks += _restart.start_checks(name, _starts(module, names), str(application.get("user") or ""), place)
+        checks += _restart.open_checks(name, str(application.get("configuration") or os.devnull))
         if application.get("root"):
             checks += _release_checks(name, root, release, now_ms / 1000)
         if application.get("health_url"):

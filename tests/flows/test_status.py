@@ -118,6 +118,34 @@ WAYS = {
         "failed",
         "gone",
     ),
+    # What runs goes on, and only the next start would tell.
+    "the live release is out of reach of its account": Way(
+        "chmod 700 /opt/order-processing",
+        "chmod 755 /opt/order-processing",
+        "order-processing",
+        "next start",
+        "degraded",
+        "which may not pass /opt/order-processing",
+    ),
+    "the settings of the engine are broken": Way(
+        "cp -p /etc/docker/daemon.json /run/daemon.json && echo '{' >/etc/docker/daemon.json",
+        "cp -p /run/daemon.json /etc/docker/daemon.json",
+        "docker",
+        "configuration",
+        "degraded",
+        "unexpected EOF",
+    ),
+    "the socket of the engine is masked": Way(
+        "systemctl mask docker.socket", "systemctl unmask docker.socket", "docker", "docker.socket", "degraded", "masked"
+    ),
+    "secrets can be read by everybody": Way(
+        "cd /opt/order-processing/temporal && find secrets -printf '%m %p\\n' >/run/modes && chmod -R a+rX secrets",
+        "cd /opt/order-processing/temporal && while read -r mode path; do chmod $mode $path; done </run/modes",
+        "platform",
+        "secrets",
+        "failed",
+        "which everybody may read",
+    ),
     "the edge is down": Way("systemctl stop nginx", "systemctl start nginx", "nginx", "service", "failed", "inactive"),
     "the UI is down": Way(
         "docker stop temporal-ui", "docker start temporal-ui", "temporal-ui", "container", "failed", "exited"
