@@ -177,7 +177,8 @@ _SYSTEMD_NAMES = """
 SYSTEMD_NAMES = frozenset(_SYSTEMD_NAMES.split())
 # By which a worker knows its build.
 BUILD = ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_BUILD_ID")
-MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?|infinity")
+# Without a unit these are bytes; a few of them are megabytes by mistake.
+MEMORY = re.compile(r"[1-9][0-9]*[KMGT]|[1-9][0-9]{7,}|infinity")
 
 
 def programs(application: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -243,7 +244,8 @@ def _process(application: str, runtime: str, declared: t.Mapping[str, t.Any]) ->
         process["memory_max"] = str(process["memory_max"])
         if not MEMORY.fullmatch(process["memory_max"]):
             raise InvalidApplication(
-                f"{where}: memory_max is {process['memory_max']!r}; expected a size such as 1G, or infinity."
+                f"{where}: memory_max is {process['memory_max']!r}; expected a size with its unit, such as 512M or 1G, "
+                "or infinity."
             )
     return process
 

@@ -54,6 +54,7 @@ _CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
     ("permission denied", "refused", "user {user} may not read it. Make that user the owner of the database."),
     (r'role ".*" does not exist', "refused", "user {user} does not exist. Create it, or correct database.user."),
     (r'database ".*" does not exist', "no_database", "it does not exist. Create it, or correct the name."),
+    ("not permitted to log in", "refused", "user {user} may not log in. In psql there: ALTER ROLE {user} LOGIN."),
     ("does not support ssl", "tls", "the server has no TLS. Set database.sslmode to prefer, or switch TLS on there."),
     ("certificate", "tls", "the server's certificate is not accepted. Check database.sslrootcert and the host name."),
     ("too many clients", "full", "all connections are in use. Lower the server's pools, or raise max_connections."),
@@ -73,12 +74,16 @@ _CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
 def explain(error: BaseException, options: t.Mapping[str, t.Any], name: str) -> DatabaseError:
     """The sentence for an error of the database driver; the password never shows."""
     text = " ".join(str(error).split())
-    where = f"PostgreSQL at {options['host']}:{options['port']}, database {name}"
-    for part, kind, advice in _CAUSES:
-        if re.search(part, text, re.IGNORECASE):
-            return DatabaseError(kind, f"{where}: {advice.format(user=options['user'])}")
     if options.get("password"):
         text = text.replace(str(options["password"]), "***")
+    where = f"PostgreSQL at {options['host']}:{options['port']}, database {name}"
+    # What libpq says before a sentence of the server is that it was asked.
+    sentence = re.search(r"FATAL:\s+(.+)", text)
+    for part, kind, advice in _CAUSES[:-1] if sentence else _CAUSES:
+        if re.search(part, text, re.IGNORECASE):
+            return DatabaseError(kind, f"{where}: {advice.format(user=options['user'])}")
+    if sentence:
+        return DatabaseError("refused", f"{where}: it refuses user {options['user']}: {sentence[1]}")
     return DatabaseError("other", f"{where}: {text or type(error).__name__}")
 
 

@@ -303,6 +303,30 @@ class Alteration:
     wanted: t.Any
 
 
+# Without a unit these are milliseconds. A second by mistake ends what the platform itself asks, and the server of Temporal.
+_LIMITS: t.Final = (
+    "statement_timeout",
+    "lock_timeout",
+    "transaction_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+)
+
+
+def too_short(name: str, value: t.Any) -> str | None:
+    """A sentence when a limit is a few milliseconds and was meant otherwise."""
+    text = str(value).strip()
+    if name.lower() not in _LIMITS or not text.isdecimal() or not 0 < int(text) < 1000:
+        return None
+    return f"{name} is {text}, which is milliseconds; expected a time with its unit, such as '{text}s', or 0 for none"
+
+
+def spelt(wanted: t.Mapping[str, t.Any], present: t.Mapping[str, Setting]) -> dict[str, t.Any]:
+    """Settings by the names that the server has for them: it takes ``timezone`` for ``TimeZone``."""
+    names = {name.lower(): name for name in present}
+    return {names.get(name.lower(), name): value for name, value in wanted.items()}
+
+
 def compare_settings(
     wanted: t.Mapping[str, t.Any], present: t.Mapping[str, Setting]
 ) -> tuple[list[Alteration], list[str]]:
@@ -318,6 +342,9 @@ def compare_settings(
             near = difflib.get_close_matches(name, present, n=1)
             guess = f"; did you mean {near[0]}?" if near else ". Remove it, or load the extension that defines it."
             problems.append(f"{name} is not a setting of this server{guess}")
+            continue
+        if short := too_short(name, raw):
+            problems.append(short)
             continue
         if raw is None:
             if setting.configured is not None and setting.value != canonical(setting.boot or "", setting):

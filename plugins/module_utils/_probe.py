@@ -180,6 +180,11 @@ def parse_containers(text: str) -> list[dict[str, t.Any]]:
     return found
 
 
+def groups(text: str) -> list[str]:
+    """The names in the text of ``/etc/group``."""
+    return [name for name in (line.partition(":")[0] for line in text.splitlines()) if name]
+
+
 def members_of(group: str, text: str) -> list[str]:
     """The accounts that the text of ``/etc/group`` lists for a group."""
     lines = (line.split(":") for line in text.splitlines())

@@ -196,6 +196,11 @@ certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
   type: dict
+groups:
+  description: Names of the groups of C(/etc/group).
+  returned: always
+  type: list
+  elements: str
 engine_users:
   description: Accounts in the group C(docker).
   returned: always
@@ -317,6 +322,7 @@ def main() -> None:
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),
+        groups=_probe.groups(_probe.read("/etc/group")),
         engine_users=_probe.members_of("docker", _probe.read("/etc/group")),
         firewall=_probe.firewall(),
         temporal_command=_probe.foreign_command(TEMPORAL_COMMAND),

@@ -145,6 +145,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._postgres import 
     needs_reload,
     render,
     rows,
+    spelt,
     verifies,
 )
 
@@ -276,6 +277,7 @@ class Settings:
                 "On a managed service, set them there and leave postgres_custom_config empty."
             )
         self.present = read_settings(connection)
+        self.wanted = spelt(self.wanted, self.present)
         self.changes, problems = compare_settings(self.wanted, self.present)
         problems += missing_libraries(connection, self.changes)
         if problems:

@@ -143,7 +143,9 @@ URL_PATH = Kind("a path such as /health", _pattern(r"/[^\s;{}\"'#$\\\x00-\x1f]*"
 NGINX_SIZE = Kind("a size such as 4m", _pattern(r"[0-9]+[kKmMgG]?"))
 SITE = Kind("letters, digits, hyphens and underscores", _pattern(r"[A-Za-z0-9][A-Za-z0-9_-]*"))
 DOCKER_SIZE = Kind("a size such as 10m", _pattern(r"-1|[0-9]+[bkmgBKMG]?"))
-PM2_SIZE = Kind("a size such as 1G or 300M", _pattern(r"[0-9]+[GMK]?"))
+# Without a unit these are bytes; a few of them are megabytes by mistake.
+PM2_SIZE = Kind("a size with its unit, such as 1G or 300M", _pattern(r"[0-9]+[GMK]|[0-9]{8,}"))
+TASK_QUEUE = Kind("the name of a task queue, without a blank at an end", _pattern(r"\S([^\x00-\x1f\x7f]*\S)?"))
 PM2_TIME = Kind("milliseconds, or a time such as 10s", _pattern(r"[0-9]+[hms]?"))
 # Those that exist may have been made by a directory of a company: capitals and dots are fine.
 ACCOUNT = Kind(
@@ -258,12 +260,13 @@ _OPTIONS: dict[Kind, str] = {
     NAMESPACE: """
         topology_namespaces.name temporal_namespaces.name temporal_client_namespace temporal_ui_default_namespace applications.namespace?""",
     LINE: """
-        applications.task_queues applications.source? applications.install_scripts applications.writable
+        applications.source? applications.install_scripts applications.writable
         applications.processes.script topology_secret_names app_release_reason? status_services status_sites
         topology_namespaces.retention? topology_namespaces.description? topology_namespaces.owner_email? topology_namespaces.history_archival_uri?
         topology_namespaces.visibility_archival_uri? temporal_namespaces.retention? temporal_namespaces.description?
         temporal_namespaces.owner_email? temporal_namespaces.history_archival_uri?
         temporal_namespaces.visibility_archival_uri?""",
+    TASK_QUEUE: "applications.task_queues",
     EXPRESSION: "applications.poller_identity?",
     DATABASE_USER: "postgres_users.name postgres_databases.owner",
     DATABASE: """
@@ -298,6 +301,8 @@ _MAY_BE_EMPTY = {
 _AT_LEAST_ONE = frozenset(
     [
         "applications.processes.instances",
+        "applications.processes.start_timeout_seconds",
+        "applications.processes.stop_timeout_seconds",
         "nginx_connect_timeout_seconds",
         "nginx_read_timeout_seconds",
         "nginx_keepalive_connections",

@@ -29,6 +29,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 )
 from ansible_collections.durable.temporal.plugins.module_utils._client import SYSTEM_NAMESPACE
 from ansible_collections.durable.temporal.plugins.module_utils._duration import parse_duration
+from ansible_collections.durable.temporal.plugins.module_utils._postgres import too_short
 from ansible_collections.durable.temporal.plugins.module_utils._registry import SITES
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Level, Problem, describe, wrong
@@ -676,10 +677,22 @@ def check_engine(roles: t.Collection[str], values: Values, probe: Probe) -> list
 
 
 def check_engine_users(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
-    """Accounts that somebody has made and that become users of the engine, which is as much as being root."""
+    """Accounts that somebody has made and that become users of the engine, which is as much as being root; and misspelt ones,
+    which would be made and get as much.
+    """
     users = values.get("docker_users") if "docker" in roles else None
     known, members = probe.get("accounts") or {}, probe.get("engine_users") or ()
-    return [
+    unknown = [
+        wrong(
+            "docker_users",
+            f"a list with {user}, and the host has no such account",
+            "accounts that are there, and the deploy user",
+            "Correct it, or make the account first: whoever is in it can do as much as root.",
+        )
+        for user in users or ()
+        if known and user not in known and user != values.get("host_deploy_user")
+    ]
+    return unknown + [
         wrong(
             f"the account {user}",
             "on the host already, and becomes a member of the group docker, which is as much as root",
@@ -689,6 +702,48 @@ def check_engine_users(roles: t.Collection[str], values: Values, probe: Probe) -
         )
         for user in users or ()
         if user in known and user not in members and user != "root"
+    ]
+
+
+def check_groups(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
+    """Groups that the deploy user is to join and that the host does not have."""
+    wanted = values.get("host_deploy_groups") if "host" in roles else None
+    known = probe.get("groups") or ()
+    missing = [str(group) for group in wanted or () if known and group not in known]
+    step = "Correct it, or make the group first (groupadd)."
+    return [
+        wrong(
+            "host_deploy_groups", f"a list with {group}, and the host has no such group", "groups that are there", step
+        )
+        for group in missing
+    ]
+
+
+def check_settings(roles: t.Collection[str], values: Values) -> list[Problem]:
+    """Settings of PostgreSQL with which nothing could be asked any more."""
+    settings = values.get("postgres_custom_config") if "postgres" in roles else None
+    told = [too_short(str(name), value) for name, value in settings.items()] if isinstance(settings, Mapping) else []
+    return [Problem("postgres_custom_config", f"postgres_custom_config: {text}.") for text in told if text is not None]
+
+
+# Variables of the UI server that follow from options of its role, which would no longer count.
+OF_THE_UI = {
+    "TEMPORAL_ADDRESS": "temporal_ui_temporal_address",
+    "TEMPORAL_UI_PORT": "temporal_ui_port",
+    "TEMPORAL_DEFAULT_NAMESPACE": "temporal_ui_default_namespace",
+    "TEMPORAL_CORS_ORIGINS": "temporal_ui_cors_origins",
+    "TEMPORAL_CSRF_COOKIE_INSECURE": "temporal_ui_cookie_insecure",
+    "TEMPORAL_DISABLE_WRITE_ACTIONS": "temporal_ui_write_actions",
+}
+
+
+def check_ui_environment(roles: t.Collection[str], values: Values) -> list[Problem]:
+    """Variables of the UI that have an option of their own."""
+    given = values.get("temporal_ui_environment") if "temporal_ui" in roles else None
+    return [
+        wrong(f"temporal_ui_environment.{name}", "set", f"the option {option}", "Remove it, and set the option.")
+        for name, option in OF_THE_UI.items()
+        if isinstance(given, Mapping) and name in given
     ]
 
 
@@ -904,8 +959,34 @@ def check_applications(
             normalise(application)
         except (InvalidApplication, ValueError, TypeError) as error:
             problems.append(Problem(f"topology_applications[{index}]", str(error)))
-    together = (_check_units, _check_candidates, _check_told_twice, _check_hand_over)
+    together = (_check_units, _check_candidates, _check_told_twice, _check_hand_over, _check_health_urls, _check_queues)
     return [*problems, *(problem for check in together for problem in check(declared))]
+
+
+def _check_health_urls(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Applications whose health is asked of another one, which answers for it whatever it does."""
+    problems = []
+    ports = {str(one["port"]): str(one.get("name")) for one in declared if one.get("port")}
+    for index, application in enumerate(declared):
+        url = str(application.get("health_url") or "")
+        found = re.match(r"https?://(?:localhost|127\.[0-9.]+|\[::1\]):([0-9]+)(?:/|$)", url)
+        other = ports.get(found[1]) if found else None
+        if found and other not in (None, str(application.get("name"))) and found[1] != str(application.get("port")):
+            about, step = f"topology_applications[{index}].health_url", "Correct its port."
+            problems.append(wrong(about, f"{url}, which is the port of {other}", "a URL of its own", step))
+    return problems
+
+
+def _check_queues(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:
+    """Task queues that an application has twice: its pollers would be counted twice."""
+    problems = []
+    for index, application in enumerate(declared):
+        queues = application.get("task_queues")
+        names = [str(queue) for queue in queues] if isinstance(queues, list) else []
+        for name in sorted({one for one in names if names.count(one) > 1}):
+            about = f"topology_applications[{index}].task_queues"
+            problems.append(wrong(about, f"a list with {name} twice", "each task queue once", "Remove one of them."))
+    return problems
 
 
 def _check_hand_over(declared: Sequence[Mapping[str, t.Any]]) -> list[Problem]:

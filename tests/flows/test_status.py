@@ -136,7 +136,12 @@ WAYS = {
         "unexpected EOF",
     ),
     "the socket of the engine is masked": Way(
-        "systemctl mask docker.socket", "systemctl unmask docker.socket", "docker", "docker.socket", "degraded", "masked"
+        "systemctl mask docker.socket",
+        "systemctl unmask docker.socket",
+        "docker",
+        "docker.socket",
+        "degraded",
+        "masked",
     ),
     "secrets can be read by everybody": Way(
         "cd /opt/order-processing/temporal && find secrets -printf '%m %p\\n' >/run/modes && chmod -R a+rX secrets",

@@ -132,7 +132,8 @@ def test_the_kill_timeout_is_longer_than_what_pm2_gives() -> None:
             )
             for program in ("bin/worker -x", "bin/wörk er", "bin/%n", "bin/a\nUser=root", "")
         ),
-        ({**VERSIONED, "processes": [{**UNIT, "memory_max": "1 GB"}]}, "expected a size such as 1G"),
+        ({**VERSIONED, "processes": [{**UNIT, "memory_max": "1 GB"}]}, "expected a size with its unit, such as 512M"),
+        ({**VERSIONED, "processes": [{**UNIT, "memory_max": "512"}]}, "expected a size with its unit, such as 512M"),
         ({**VERSIONED, "processes": [{**UNIT, "socket": True}]}, "the application no port; set port"),
         (
             {**VERSIONED, "port": 1, "processes": [{**UNIT, "socket": True}, {**UNIT, "name": "b", "socket": True}]},

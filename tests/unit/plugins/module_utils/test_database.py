@@ -24,6 +24,8 @@ OPTIONS = {"host": "db1", "port": 5432, "user": "temporal", "password": "pw-cana
         ('connection to server at "db1" failed: FATAL:  role "temporal" does not exist', "refused"),
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.9", user "temporal", database "temporal", no encryption',
          "refused"),
+        ('connection to server failed: FATAL:  role "temporal" is not permitted to log in', "refused"),
+        ('connection to server failed: FATAL:  database "temporal" is not currently accepting connections', "refused"),
         ("connection to server failed: FATAL:  sorry, too many clients already", "full"),
         ("connection to server failed: FATAL:  the database system is starting up", "unreachable"),
         ("connection to server failed: timeout expired", "unreachable"),

@@ -20,6 +20,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._postgres import 
     make_verifier,
     needs_reload,
     render,
+    spelt,
     verifies,
 )
 from hypothesis import given
@@ -238,3 +239,24 @@ def test_refusals_become_sentences(error: str, kind: str, words: str) -> None:
     assert refused.kind == kind
     assert words in str(refused)
     assert "127.0.0.1:5432" in str(refused)
+
+
+def test_settings_are_found_by_names_in_other_letters() -> None:
+    present = {"TimeZone": setting("TimeZone", vartype="string", unit=None, setting="GMT", configured=None, boot="GMT")}
+    wanted = spelt({"timezone": "Europe/Berlin", "nosuch": 1}, present)
+    assert wanted == {"TimeZone": "Europe/Berlin", "nosuch": 1}
+    changes, problems = compare_settings(wanted, present)
+    assert [change.setting.name for change in changes] == ["TimeZone"]
+    assert problems[0].startswith("nosuch is not a setting of this server")
+
+
+def test_a_limit_in_milliseconds_by_mistake_is_not_written() -> None:
+    row = setting(
+        "statement_timeout", unit="ms", setting="0", configured=None, boot="0", lowest="0", highest="2147483647"
+    )
+    changes, problems = compare_settings({row.name: 5}, {row.name: row})
+    assert changes == []
+    assert problems == [
+        "statement_timeout is 5, which is milliseconds; expected a time with its unit, such as '5s', or 0 for none"
+    ]
+    assert compare_settings({row.name: "5s"}, {row.name: row})[1] == []

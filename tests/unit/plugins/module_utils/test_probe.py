@@ -242,3 +242,7 @@ def test_a_directory_tells_whose_it_is_and_what_it_holds(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to(place)
     found = [probe.directory(str(path)) for path in (tmp_path / "link", place / "compose.yaml")]
     assert [one and one["is"] for one in found] == ["link", "file"]
+
+
+def test_groups_are_read() -> None:
+    assert probe.groups("root:x:0:\nadm:x:4:erik\n\n") == ["root", "adm"]

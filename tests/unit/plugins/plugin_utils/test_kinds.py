@@ -123,7 +123,8 @@ TEXTS: dict[kinds.Kind, tuple[list[str], list[str]]] = {
     kinds.NGINX_SIZE: (["4m", "0", "100M", "1G", "512k"], ["", "4 m", "4mb", "-1", "1.5m", "4m;"]),
     kinds.SITE: (["shop", "temporal-ui", "a_b"], ["", "a b", "../a", "a;"]),
     kinds.DOCKER_SIZE: (["10m", "1g", "-1", "100"], ["", "10 m", "ten", "10mb"]),
-    kinds.PM2_SIZE: (["1G", "300M", "1000", "5K"], ["", "1 G", "1g", "1GB", "1.5G"]),
+    kinds.TASK_QUEUE: (["orders", "Orders / EU: 1", "ä"], ["", "orders ", " orders", "a\tb\n", "a\x00b"]),
+    kinds.PM2_SIZE: (["1G", "300M", "314572800", "5K"], ["", "512", "1 G", "1g", "1GB", "1.5G"]),
     kinds.PM2_TIME: (["10s", "1000", "1m", "1h"], ["", "10 s", "10sec", "soon"]),
     kinds.ACCOUNT: (
         ["deploy", "_ops", "Ops", "first.last", "work-flow_1", "a" * 32],

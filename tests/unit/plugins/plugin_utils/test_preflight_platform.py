@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.durable.temporal.plugins.module_utils._engine import digests
 from ansible_collections.durable.temporal.plugins.plugin_utils import _preflight_platform as platform
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem
@@ -632,7 +634,7 @@ def test_a_kernel_without_ipv6_is_found(roles: list[str], wanted: bool, there: b
 
 @pytest.mark.parametrize(
     ("accounts", "members", "found"),
-    [({}, [], 0), ({"deploy": ""}, [], 1), ({"deploy": ""}, ["deploy"], 0), ({"other": ""}, [], 0)],
+    [({}, [], 0), ({"deploy": ""}, [], 1), ({"deploy": ""}, ["deploy"], 0)],
 )
 def test_an_account_of_others_that_is_to_use_the_engine_is_told(
     accounts: dict[str, str], members: list[str], found: int
@@ -642,6 +644,86 @@ def test_an_account_of_others_that_is_to_use_the_engine_is_told(
     assert [p.level for p in problems] == ["warning"] * found
     assert all(p.text.startswith("the account deploy is on the host already, and becomes") for p in problems)
     assert platform.check_engine_users(["nginx"], {"docker_users": ["deploy"]}, probe) == []
+
+
+def test_an_account_that_nobody_makes_does_not_get_the_engine() -> None:
+    values = {"docker_users": ["deploy", "nobodyhere"], "host_deploy_user": "deploy"}
+    (problem,) = platform.check_engine_users(["docker"], values, {"accounts": {"root": "x"}})
+    assert problem.level == "error"
+    assert problem.text == (
+        "docker_users is a list with nobodyhere, and the host has no such account; expected accounts that are there, and the "
+        "deploy user. Correct it, or make the account first: whoever is in it can do as much as root."
+    )
+    assert platform.check_engine_users(["nginx"], values, {"accounts": {"root": "x"}}) == []
+
+
+def test_a_group_that_the_host_does_not_have_is_told() -> None:
+    values = {"host_deploy_groups": ["adm", "nosuchgroup"]}
+    (problem,) = platform.check_groups(["host"], values, {"groups": ["adm", "root"]})
+    assert problem.text.startswith("host_deploy_groups is a list with nosuchgroup, and the host has no such group;")
+    assert platform.check_groups(["host"], values, {}) == platform.check_groups([], values, {"groups": ["adm"]}) == []
+
+
+@pytest.mark.parametrize("name", ["statement_timeout", "lock_timeout", "Statement_Timeout", "idle_session_timeout"])
+@pytest.mark.parametrize(
+    ("value", "found"), [(5, 1), ("5", 1), (999, 1), (0, 0), ("0", 0), ("5s", 0), ("5ms", 0), (30000, 0), (None, 0)]
+)
+def test_a_limit_in_milliseconds_by_mistake_is_told(name: str, value: t.Any, found: int) -> None:
+    problems = platform.check_settings(["postgres"], {"postgres_custom_config": {name: value, "work_mem": 5}})
+    assert len(problems) == found
+    assert platform.check_settings([], {"postgres_custom_config": {name: value}}) == []
+    if found:
+        assert problems[0].text == (
+            f"postgres_custom_config: {name} is {value}, which is milliseconds; expected a time with its unit, such as "
+            f"'{value}s', or 0 for none."
+        )
+
+
+def test_variables_of_the_ui_that_have_an_option_are_told() -> None:
+    given = {"TEMPORAL_ADDRESS": "127.0.0.1:7233", "TEMPORAL_HIDE_LOGS": "true"}
+    (problem,) = platform.check_ui_environment(["temporal_ui"], {"temporal_ui_environment": given})
+    assert problem.text == (
+        "temporal_ui_environment.TEMPORAL_ADDRESS is set; expected the option temporal_ui_temporal_address. Remove it, and set "
+        "the option."
+    )
+    assert platform.check_ui_environment([], {"temporal_ui_environment": given}) == []
+    # One is the role's own choice, which may be changed.
+    role = Path(__file__).resolve().parents[4] / "roles" / "temporal_ui"
+    written = yaml.safe_load((role / "vars/main.yml").read_text())["__temporal_ui_environment"]
+    assert {*written} - {*platform.OF_THE_UI} == {"TEMPORAL_DISABLE_NEWS_FETCH"}
+    assert {*platform.OF_THE_UI.values()} <= {*yaml.safe_load((role / "defaults/main.yml").read_text())}
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://127.0.0.1:3100/health", 1),
+        ("http://localhost:3100", 1),
+        ("http://127.0.0.1:3200/health", 0),
+        ("http://127.0.0.1:9000/health", 0),
+        ("http://10.0.0.5:3100/health", 0),
+        ("", 0),
+    ],
+)
+def test_the_health_of_another_application_is_told(url: str, found: int) -> None:
+    declared = [{"name": "approvals", "port": 3100}, {"name": "orders", "port": 3200, "health_url": url}]
+    problems = [p.text for p in platform.check_applications(declared) if "health_url" in p.about]
+    assert (
+        problems
+        == [
+            f"topology_applications[1].health_url is {url}, which is the port of approvals; expected a URL of its own. Correct its "
+            "port."
+        ]
+        * found
+    )
+
+
+def test_a_task_queue_that_is_there_twice_is_told() -> None:
+    declared = [{"name": "orders", "task_queues": ["a", "b", "a"]}, {"name": "other", "task_queues": ["a"]}]
+    problems = [p.text for p in platform.check_applications(declared) if "task_queues" in p.about]
+    assert problems == [
+        "topology_applications[0].task_queues is a list with a twice; expected each task queue once. Remove one of them."
+    ]
 
 
 @pytest.mark.parametrize(
