@@ -133,7 +133,7 @@ WAYS = {
         "docker",
         "configuration",
         "degraded",
-        "unexpected EOF",
+        "unexpected end of JSON input",
     ),
     "the socket of the engine is masked": Way(
         "systemctl mask docker.socket",

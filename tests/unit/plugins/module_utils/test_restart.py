@@ -137,3 +137,5 @@ def test_an_engine_that_would_not_start_again_is_told(tmp_path: Path, monkeypatc
     assert (socket.name, socket.found) == ("docker.socket", "masked")
     answers["systemctl"] = (1, "", "")
     assert len(engine_checks(run, str(file))) == 1
+    answers["dockerd"] = (125, "", "unknown flag: --validate\nSee 'dockerd --help'.\n")
+    assert engine_checks(run, str(file)) == []
