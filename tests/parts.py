@@ -94,9 +94,16 @@ PARTS = (
     ),
     Part(
         "releases",
-        "releases come, go and are refused under load; workflows outlive them; systemd workers, rollouts",
-        30,
-        (_flows("deploy", "workflows_survive", "systemd_workers", "rollout", "foreign_cluster"),),
+        "releases come, go and are refused under load; workflows outlive them",
+        22,
+        (_flows("deploy", "workflows_survive", "foreign_cluster"),),
+        "up",
+    ),
+    Part(
+        "workers",
+        "workers under systemd, and rollouts of their builds",
+        15,
+        (_flows("systemd_workers", "rollout"),),
         "up",
     ),
     Part(
@@ -150,15 +157,21 @@ PARTS = (
 EXTRA = {"azure": {"SECRETS": "azure"}}
 
 
+# How many parts that take turns are sure to run, as they come before the others.
+SURE = 4
+
 # --- Which part next --------------------------------------------------------------------------------------------------
 
 
 def ordered(parts: Sequence[Part], day: int) -> list[Part]:
-    """Core parts first, the longest of them first; the others begin with another one each day."""
+    """Core parts first, the longest of them first; then some others, which begin with another one each day; then what is left,
+    the longest of them first, so that lanes end together.
+    """
     core = sorted((part for part in parts if part.core), key=lambda part: -part.minutes)
     others = [part for part in parts if not part.core]
     turn = day % len(others) if others else 0
-    return [*core, *others[turn:], *others[:turn]]
+    turned = [*others[turn:], *others[:turn]]
+    return [*core, *turned[:SURE], *sorted(turned[SURE:], key=lambda part: -part.minutes)]
 
 
 def pick(queue: Sequence[Part], minutes_left: float, pace: float) -> Part | None:

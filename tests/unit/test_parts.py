@@ -53,6 +53,11 @@ def test_a_run_keeps_its_limit(pace: float) -> None:
         assert {part.name for part in PARTS if part.core} <= set(done)
 
 
+def test_a_run_that_takes_what_is_expected_reaches_every_part() -> None:
+    for day in range(len(PARTS)):
+        assert {*simulate(PARTS, day, LIMIT, LANES)[0]} == {part.name for part in PARTS}
+
+
 @pytest.mark.parametrize("pace", [1, 1.2])
 def test_every_part_has_its_turn_within_a_week(pace: float) -> None:
     names = {part.name for part in PARTS}
