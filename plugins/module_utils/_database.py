@@ -59,7 +59,7 @@ _CAUSES: t.Final[tuple[tuple[str, Kind, str], ...]] = (
     ("certificate", "tls", "the server's certificate is not accepted. Check database.sslrootcert and the host name."),
     ("too many clients", "full", "all connections are in use. Lower the server's pools, or raise max_connections."),
     ("remaining connection slots", "full", "all connections are in use. Lower the pools, or raise max_connections."),
-    ("starting up", "unreachable", "it is starting. Run again."),
+    ("starting up|in recovery mode|not yet accepting", "unreachable", "it is starting. Run again."),
     ("shutting down", "unreachable", "it is shutting down. Start it, and run again."),
     ("connection refused", "unreachable", "nothing listens there. Check host, port and that PostgreSQL runs."),
     ("could not translate host|resolve host|name or service not known", "unreachable",

@@ -9,6 +9,7 @@ Private to this collection.
 from __future__ import annotations
 
 import glob
+import grp
 import os
 import pwd
 import re
@@ -180,9 +181,19 @@ def parse_containers(text: str) -> list[dict[str, t.Any]]:
     return found
 
 
-def groups(text: str) -> list[str]:
-    """The names in the text of ``/etc/group``."""
-    return [name for name in (line.partition(":")[0] for line in text.splitlines()) if name]
+def unknown(users: t.Iterable[str], groups: t.Iterable[str]) -> dict[str, list[str]]:
+    """Which accounts and groups the host does not have, wherever it has its accounts from: ``{"users", "groups"}``."""
+    return {"users": _without(users, pwd.getpwnam), "groups": _without(groups, grp.getgrnam)}
+
+
+def _without(names: t.Iterable[str], find: t.Callable[[str], object]) -> list[str]:
+    missing = []
+    for name in names:
+        try:
+            find(name)
+        except KeyError:
+            missing.append(name)
+    return missing
 
 
 def members_of(group: str, text: str) -> list[str]:

@@ -9,7 +9,6 @@ There is a row for each thing that is wrong, and none when all is well. Private 
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import stat
@@ -18,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.durable.temporal.plugins.module_utils._checks import Check, Status
+from ansible_collections.durable.temporal.plugins.module_utils._edge import Run
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account
 
-Run = t.Callable[[list[str]], tuple[int, str, str]]
 SHOWN = "--property=Id,User,ExecStart,EnvironmentFiles,WorkingDirectory"
 DAEMON = "/etc/docker/daemon.json"
 _PROGRAM = re.compile(r"\{ path=(\S+) ;")
@@ -61,19 +61,14 @@ def start_checks(application: str, starts: t.Sequence[Start], account: str, live
     lacks: dict[str, None] = {}
     for start in starts:
         lacks.update(dict.fromkeys(f"{path} is gone" for path in start.files if not os.path.exists(path)))
-    for user, paths in (
-        (account, [live]),
-        *((start.user, [start.program, start.directory]) for start in starts),
-    ):
-        try:
-            entry = pwd.getpwnam(user) if user else None
-        except KeyError:
-            lacks[f"there is no account {user}"] = None
-            continue
-        if entry is not None:
-            groups = os.getgrouplist(user, entry.pw_gid)
-            wanted = (path for path in paths if path)
-            lacks.update(dict.fromkeys(filter(None, (obstacle(path, entry.pw_uid, groups) for path in wanted))))
+    for user, paths in ((account, (live,)), *((start.user, (start.program, start.directory)) for start in starts)):
+        if user:
+            try:
+                who = Account.find(user)
+            except KeyError:
+                lacks[f"there is no account {user}"] = None
+                continue
+            lacks.update(dict.fromkeys(filter(None, (obstacle(path, who) for path in paths if path))))
     # A unit that is there in several releases or numbers lacks the same things.
     return [
         Check(
@@ -88,34 +83,27 @@ def start_checks(application: str, starts: t.Sequence[Start], account: str, live
     ]
 
 
-def obstacle(path: str, uid: int, groups: t.Collection[int]) -> str:
+def obstacle(path: str, account: Account) -> str:
     """Why an account cannot enter a directory, or run a program; empty when it can.
 
     :param path: absolute. Links are followed.
     """
-    real = os.path.realpath(path)
-    for place in [*reversed(Path(real).parents), Path(real)]:
+    real = Path(os.path.realpath(path))
+    for place in [*reversed(real.parents), real]:
         try:
             info = place.stat()
         except OSError:
             return f"{path} is gone"
-        if uid and not info.st_mode & _bit(info, uid, groups):
-            return f"{path} is out of reach for {_name(uid)}, which may not pass {place}"
+        if account.uid and not info.st_mode & _bit(info, account):
+            return f"{path} is out of reach for {account.user}, which may not pass {place}"
     return ""
 
 
-def _bit(info: os.stat_result, uid: int, groups: t.Collection[int]) -> int:
+def _bit(info: os.stat_result, account: Account) -> int:
     """Which permission to execute counts for an account."""
-    if info.st_uid == uid:
+    if info.st_uid == account.uid:
         return stat.S_IXUSR
-    return stat.S_IXGRP if info.st_gid in groups else stat.S_IXOTH
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    return stat.S_IXGRP if info.st_gid in account.groups else stat.S_IXOTH
 
 
 def open_checks(component: str, directory: str) -> list[Check]:

@@ -40,6 +40,18 @@ options:
     type: list
     elements: path
     default: []
+  users:
+    description:
+      - Accounts to look for, also in a directory of a company. Those that options of the host's roles name are among them by
+        themselves.
+    type: list
+    elements: str
+    default: []
+  groups:
+    description: The same of groups.
+    type: list
+    elements: str
+    default: []
   controller_time:
     description: The controller's clock when the task began, in seconds since 1970, to compare the host's with.
     type: float
@@ -196,11 +208,10 @@ certificates:
   description: C(files) to fingerprints of certificates, fingerprints of the whole C(bundle), and our lines of C(environment).
   returned: always
   type: dict
-groups:
-  description: Names of the groups of C(/etc/group).
+unknown:
+  description: Those of O(users) and O(groups) that the host does not have, by C(users) and C(groups).
   returned: always
-  type: list
-  elements: str
+  type: dict
 engine_users:
   description: Accounts in the group C(docker).
   returned: always
@@ -288,6 +299,8 @@ def main() -> None:
             "paths": {"type": "list", "elements": "path", "default": ["/"]},
             "pem_files": {"type": "list", "elements": "path", "default": []},
             "directories": {"type": "list", "elements": "path", "default": []},
+            "users": {"type": "list", "elements": "str", "default": []},
+            "groups": {"type": "list", "elements": "str", "default": []},
             "controller_time": {"type": "float"},
         },
         supports_check_mode=True,
@@ -322,7 +335,7 @@ def main() -> None:
         accounts=_probe.parse_accounts(_probe.read("/etc/passwd")),
         login=os.environ.get("SUDO_USER", ""),
         pm2=pm2(),
-        groups=_probe.groups(_probe.read("/etc/group")),
+        unknown=_probe.unknown(module.params["users"], module.params["groups"]),
         engine_users=_probe.members_of("docker", _probe.read("/etc/group")),
         firewall=_probe.firewall(),
         temporal_command=_probe.foreign_command(TEMPORAL_COMMAND),

@@ -598,7 +598,8 @@ def main() -> None:
         processes[name] = {process: [pid for of, pid in pids if of == process] for process in wanted}
         place = str((root / "current").resolve()) if release else ""
         checks += _restart.start_checks(name, _starts(module, names), str(application.get("user") or ""), place)
-        checks += _restart.open_checks(name, str(application.get("configuration") or os.devnull))
+        if application.get("configuration"):
+            checks += _restart.open_checks(name, str(application["configuration"]))
         if application.get("root"):
             checks += _release_checks(name, root, release, now_ms / 1000)
         if application.get("health_url"):

@@ -197,7 +197,8 @@ class Apt:
 
     def _apt(self, *arguments: str) -> None:
         lock = f"DPkg::Lock::Timeout={self._options['lock_timeout']}"
-        command = ["apt-get", "-y", "-q", "-o", lock, "-o", "Acquire::Retries=3", *arguments]
+        apt = ["apt-get", "-y", "-q", "-o", lock, "-o", "Acquire::Retries=3"]
+        command = [*apt, *arguments]
         code, out, err = self._run(command)
         if INTERRUPTED in err:
             # Whether it can finish what it had begun is told by the second try.
@@ -205,7 +206,7 @@ class Apt:
             code, out, err = self._run(command)
         # apt unpacks such packages again only as long as their files are not all there.
         if code and (half := half_unpacked(self._run(HALF_UNPACKED)[1])):
-            self._run([*command[: -len(arguments)], "install", "--reinstall", *CONFIGURATION_STAYS, *half])
+            self._run([*apt, "install", "--reinstall", *CONFIGURATION_STAYS, *half])
             code, out, err = self._run(command)
         if code != 0:
             said = reasons(err or out) or [err or out]

@@ -20,6 +20,10 @@ Application = Mapping[str, t.Any]
 Probe = Mapping[str, t.Any]
 
 
+# Options with the applications of a host, the one that counts first.
+DECLARED_IN = tuple(f"{role}_applications" for role in ("pm2_worker", "systemd_worker", "app_release", "topology"))
+
+
 def normalised(declared: Sequence[Application]) -> list[dict[str, t.Any]]:
     """The applications with their paths. Those that cannot work are told of elsewhere."""
     found = []

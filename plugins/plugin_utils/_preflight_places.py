@@ -20,7 +20,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._application impo
 )
 from ansible_collections.durable.temporal.plugins.plugin_utils import _kinds as kinds
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Problem, describe, wrong
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import normalised
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import DECLARED_IN, normalised
 
 # Role → the variables of its directories. They are used by containers only.
 DIRECTORIES = {
@@ -30,14 +30,7 @@ DIRECTORIES = {
 }
 ROOT = "topology_root"
 # What decides about the other places where something of this collection lies.
-NAMED_BY = (
-    "host_directories",
-    "host_deploy_user",
-    ROOT,
-    "postgres_runtime",
-    "postgres_data_directory",
-    *(f"{role}_applications" for role in ("pm2_worker", "systemd_worker", "app_release", "topology")),
-)
+NAMED_BY = (ROOT, "host_directories", "host_deploy_user", "postgres_runtime", "postgres_data_directory", *DECLARED_IN)
 # Other things lie in these, which have a place of their own there.
 _HOLDERS = ("opt", "srv", "mnt", "media")
 
@@ -106,11 +99,8 @@ def taken(
     if "postgres_data_directory" in (kept := directories(roles, values)):
         found.append(Place("postgres_data_directory", kept["postgres_data_directory"], "database"))
     for application in normalised(declared):
-        name, root, about = (
-            application["name"],
-            application["root"],
-            f"the root of the application {application['name']}",
-        )
+        name, root = application["name"], application["root"]
+        about = f"the root of the application {name}"
         found.append(Place(about, f"{root}/current", "link", application=name))
         found += [Place(about, f"{root}/{part}", "files", application["user"], name) for part in ("releases", "shared")]
     return {path: place for place in found if _own(path := plain(place.path))}

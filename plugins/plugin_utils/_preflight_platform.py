@@ -33,7 +33,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._postgres import 
 from ansible_collections.durable.temporal.plugins.module_utils._registry import SITES
 from ansible_collections.durable.temporal.plugins.module_utils._systemd import CONTROL
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight import Level, Problem, describe, wrong
-from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import normalised
+from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_applications import DECLARED_IN, normalised
 from ansible_collections.durable.temporal.plugins.plugin_utils._preflight_places import check_roots, plain, related
 
 Values = Mapping[str, t.Any]
@@ -140,8 +140,7 @@ def components(roles: t.Collection[str], values: Values) -> list[Component]:
 
 def applications(values: Values) -> list[Mapping[str, t.Any]]:
     """The applications of a host, as declared."""
-    names = ("pm2_worker", "systemd_worker", "app_release", "topology")
-    for name in (f"{role}_applications" for role in names):
+    for name in DECLARED_IN:
         declared = values.get(name)
         if isinstance(declared, list) and declared:
             return [a for a in declared if isinstance(a, Mapping)]
@@ -690,7 +689,7 @@ def check_engine_users(roles: t.Collection[str], values: Values, probe: Probe) -
             "Correct it, or make the account first: whoever is in it can do as much as root.",
         )
         for user in users or ()
-        if known and user not in known and user != values.get("host_deploy_user")
+        if user in (probe.get("unknown") or {}).get("users", ()) and user != values.get("host_deploy_user")
     ]
     return unknown + [
         wrong(
@@ -708,14 +707,14 @@ def check_engine_users(roles: t.Collection[str], values: Values, probe: Probe) -
 def check_groups(roles: t.Collection[str], values: Values, probe: Probe) -> list[Problem]:
     """Groups that the deploy user is to join and that the host does not have."""
     wanted = values.get("host_deploy_groups") if "host" in roles else None
-    known = probe.get("groups") or ()
-    missing = [str(group) for group in wanted or () if known and group not in known]
+    unknown = (probe.get("unknown") or {}).get("groups", ())
     step = "Correct it, or make the group first (groupadd)."
     return [
         wrong(
             "host_deploy_groups", f"a list with {group}, and the host has no such group", "groups that are there", step
         )
-        for group in missing
+        for group in wanted or ()
+        if group in unknown
     ]
 
 

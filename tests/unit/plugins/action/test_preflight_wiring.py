@@ -583,6 +583,14 @@ def test_the_places_that_the_roles_of_a_host_take_are_looked_at(monkeypatch: pyt
     asked = action(host_probe.ActionModule, {}, {**variables, "preflight_roles": ["host", "postgres", "pm2_worker"]})
     data, own = "/srv/t/temporal/postgres-data", ["/srv/o/current", "/srv/o/releases", "/srv/o/shared"]
     assert asked == {"directories": ["/srv/t/temporal", data, *own]}
+    named = {
+        **HOST,
+        "preflight_roles": ["host", "docker"],
+        "host_deploy_groups": ["adm"],
+        "docker_users": ["deploy", "anna"],
+    }
+    asked = action(host_probe.ActionModule, {}, named)
+    assert (asked["groups"], asked["users"]) == (["adm"], ["deploy", "anna"])
 
 
 def test_places_of_others_are_told() -> None:

@@ -26,6 +26,7 @@ OPTIONS = {"host": "db1", "port": 5432, "user": "temporal", "password": "pw-cana
          "refused"),
         ('connection to server failed: FATAL:  role "temporal" is not permitted to log in', "refused"),
         ('connection to server failed: FATAL:  database "temporal" is not currently accepting connections', "refused"),
+        ("connection to server failed: FATAL:  the database system is in recovery mode", "unreachable"),
         ("connection to server failed: FATAL:  sorry, too many clients already", "full"),
         ("connection to server failed: FATAL:  the database system is starting up", "unreachable"),
         ("connection to server failed: timeout expired", "unreachable"),

@@ -244,5 +244,8 @@ def test_a_directory_tells_whose_it_is_and_what_it_holds(tmp_path: Path) -> None
     assert [one and one["is"] for one in found] == ["link", "file"]
 
 
-def test_groups_are_read() -> None:
-    assert probe.groups("root:x:0:\nadm:x:4:erik\n\n") == ["root", "adm"]
+def test_accounts_and_groups_are_looked_for_where_the_host_has_them() -> None:
+    assert probe.unknown(["root", "nosuchaccount"], ["root", "nosuchgroup"]) == {
+        "users": ["nosuchaccount"],
+        "groups": ["nosuchgroup"],
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ansible_collections.durable.temporal.plugins.module_utils._restart import (
     parse_starts,
     start_checks,
 )
+from ansible_collections.durable.temporal.plugins.module_utils._run_as import Account
 
 ME = getpass.getuser()
 SHOWN = """\
@@ -85,19 +87,19 @@ def test_files_programs_and_accounts_that_are_gone_are_told_once(release: Path) 
 
 
 def test_what_an_account_cannot_reach_is_told(release: Path) -> None:
-    stranger = 60123
+    stranger = Account("anna", 60123, 60123, ())
     for place in (release.parents[1], *release.parents[1].parents):
         if place.stat().st_uid == os.getuid() and place != Path("/"):
             place.chmod(place.stat().st_mode | 0o011)
-    assert obstacle(str(release), stranger, []) == ""
+    assert obstacle(str(release), stranger) == ""
     release.parent.chmod(0o700)
-    told = f"{release} is out of reach for 60123, which may not pass {release.parent}"
-    assert obstacle(str(release), stranger, []) == told
+    told = f"{release} is out of reach for anna, which may not pass {release.parent}"
+    assert obstacle(str(release), stranger) == told
     release.parent.chmod(0o710)
-    assert obstacle(str(release), stranger, [os.getgid()]) == ""
-    assert obstacle(str(release), stranger, [60124]) == told
+    assert obstacle(str(release), replace(stranger, groups=(os.getgid(),))) == ""
+    assert obstacle(str(release), replace(stranger, groups=(60124,))) == told
     # root may pass everywhere.
-    assert obstacle(str(release), 0, []) == ""
+    assert obstacle(str(release), replace(stranger, uid=0)) == ""
 
 
 def test_secrets_that_everybody_can_read_are_told(tmp_path: Path) -> None:

@@ -648,20 +648,24 @@ def test_an_account_of_others_that_is_to_use_the_engine_is_told(
 
 def test_an_account_that_nobody_makes_does_not_get_the_engine() -> None:
     values = {"docker_users": ["deploy", "nobodyhere"], "host_deploy_user": "deploy"}
-    (problem,) = platform.check_engine_users(["docker"], values, {"accounts": {"root": "x"}})
+    probe = {"accounts": {"root": "x"}, "unknown": {"users": ["deploy", "nobodyhere"]}}
+    (problem,) = platform.check_engine_users(["docker"], values, probe)
     assert problem.level == "error"
     assert problem.text == (
         "docker_users is a list with nobodyhere, and the host has no such account; expected accounts that are there, and the "
         "deploy user. Correct it, or make the account first: whoever is in it can do as much as root."
     )
-    assert platform.check_engine_users(["nginx"], values, {"accounts": {"root": "x"}}) == []
+    assert platform.check_engine_users(["nginx"], values, probe) == []
+    # One of a company's directory is in no file.
+    assert platform.check_engine_users(["docker"], values, {**probe, "unknown": {"users": ["deploy"]}}) == []
 
 
 def test_a_group_that_the_host_does_not_have_is_told() -> None:
     values = {"host_deploy_groups": ["adm", "nosuchgroup"]}
-    (problem,) = platform.check_groups(["host"], values, {"groups": ["adm", "root"]})
+    probe = {"unknown": {"groups": ["nosuchgroup"]}}
+    (problem,) = platform.check_groups(["host"], values, probe)
     assert problem.text.startswith("host_deploy_groups is a list with nosuchgroup, and the host has no such group;")
-    assert platform.check_groups(["host"], values, {}) == platform.check_groups([], values, {"groups": ["adm"]}) == []
+    assert platform.check_groups(["host"], values, {}) == platform.check_groups([], values, probe) == []
 
 
 @pytest.mark.parametrize("name", ["statement_timeout", "lock_timeout", "Statement_Timeout", "idle_session_timeout"])
